@@ -1,0 +1,1 @@
+"""Private parts of oxtask; nothing here is meant to be imported by users."""

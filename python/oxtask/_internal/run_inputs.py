@@ -1,0 +1,129 @@
+"""Where an argument of a run came from. `oxtask.client.schemas.objects` is where users find it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+
+from oxtask._internal.ids import to_uuid
+from oxtask._internal.records import Record
+from oxtask._internal.text import short_repr
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+
+class RunInput(Record):
+    """Base of the kinds of input; they cannot be changed, and equal ones have the same hash.
+
+    Attributes:
+        input_type: Which kind it is, also when the record has become a dict.
+    """
+
+    __slots__ = ()
+    _derived = ("input_type",)
+
+    input_type: ClassVar[str] = ""
+
+    def __init__(self, **fields: Any) -> None:
+        kind = fields.pop("input_type", self.input_type)
+        if kind != self.input_type:
+            raise ValueError(
+                f"{type(self).__name__} has the input type {self.input_type!r}; "
+                f"got {short_repr(kind)}. Leave 'input_type' out."
+            )
+        super().__init__(**fields)
+        missing = [name for name in self._fields if fields.get(name) is None]
+        if missing:
+            raise TypeError(f"{type(self).__name__} needs {', '.join(missing)}. Pass it by name.")
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError(
+            f"A {type(self).__name__} cannot be changed. "
+            f"Make another with model_copy(update={{{name!r}: ...}})."
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.input_type, *(getattr(self, name) for name in self._fields)))
+
+
+class TaskRunResult(RunInput):
+    """The argument is, or contains, the result of a task run.
+
+    Attributes:
+        id: The task run.
+    """
+
+    __slots__ = _fields = ("id",)
+    _conversions: ClassVar[Mapping[str, Any]] = {"id": to_uuid}
+
+    input_type: ClassVar[Literal["task_run"]] = "task_run"
+    id: UUID
+
+
+class FlowRunResult(RunInput):
+    """The argument is, or contains, the result of a flow run.
+
+    Attributes:
+        id: The flow run.
+    """
+
+    __slots__ = _fields = ("id",)
+    _conversions: ClassVar[Mapping[str, Any]] = {"id": to_uuid}
+
+    input_type: ClassVar[Literal["flow_run"]] = "flow_run"
+    id: UUID
+
+
+class Parameter(RunInput):
+    """The argument is a parameter of the flow run.
+
+    Attributes:
+        name: The parameter.
+    """
+
+    __slots__ = _fields = ("name",)
+
+    input_type: ClassVar[Literal["parameter"]] = "parameter"
+    name: str
+
+
+class Constant(RunInput):
+    """The argument came from nowhere in particular.
+
+    Attributes:
+        type: The name of its type.
+    """
+
+    __slots__ = _fields = ("type",)
+
+    input_type: ClassVar[Literal["constant"]] = "constant"
+    type: str
+
+
+_KINDS: dict[str, type[RunInput]] = {
+    kind.input_type: kind for kind in (TaskRunResult, FlowRunResult, Parameter, Constant)
+}
+
+
+def to_run_input(value: Any) -> RunInput:
+    """Return ``value`` as the kind of input its ``input_type`` says it is.
+
+    Raises:
+        ValueError: There is no such kind.
+        TypeError: The value is neither an input nor a dict of its fields.
+    """
+    if isinstance(value, RunInput):
+        return value
+    if not isinstance(value, dict):
+        raise TypeError(
+            f"A run input must be one of {', '.join(kind.__name__ for kind in _KINDS.values())}, "
+            f"or a dict of its fields; got {short_repr(value)} of type {type(value).__name__}."
+        )
+    kind = _KINDS.get(value.get("input_type", ""))
+    if kind is None:
+        raise ValueError(
+            f"A run input must have an 'input_type' of {', '.join(map(repr, _KINDS))}; "
+            f"got {short_repr(value)}."
+        )
+    return kind.model_validate(value)

@@ -1,0 +1,322 @@
+"""All settings, one declaration each, and which of them hold here and now.
+
+The name of the environment variable follows from the place: ``Settings.tasks.default_retries`` is
+``OXTASK_TASKS_DEFAULT_RETRIES``.
+
+Reading the current settings costs one context variable: it is unset outside `temporary_settings`,
+and what was read from the environment is the fallback of ``ContextVar.get``. A thread that a
+program starts itself does not inherit `temporary_settings`; task runners copy the context.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from oxtask._internal.text import short_repr
+from oxtask.settings.kinds import (
+    BOOLEAN,
+    COUNT,
+    DIRECTORY,
+    POSITIVE_COUNT_OR_NONE,
+    RETRY_DELAY,
+    one_of,
+)
+from oxtask.settings.setting import Setting, SettingsGroup, declare, group, name_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+
+def _default_home() -> str:
+    return os.path.expanduser("~/.oxtask")  # noqa: PTH111 - pathlib costs start-up time
+
+
+class FlowsSettings(SettingsGroup):
+    """Defaults of flows."""
+
+    default_retries: int = declare(
+        COUNT, 0, "Retries of a flow that does not say.", ("FLOW_DEFAULT_RETRIES",)
+    )
+    default_retry_delay_seconds: float | list[float] = declare(
+        RETRY_DELAY,
+        0,
+        "Seconds before each retry of a flow that does not say.",
+        ("FLOW_DEFAULT_RETRY_DELAY_SECONDS",),
+    )
+
+
+class LoggingSettings(SettingsGroup):
+    """The `oxtask` logger."""
+
+    level: str = declare(
+        one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+        "WARNING",
+        "Lines below this level are dropped.",
+    )
+    log_prints: bool = declare(
+        BOOLEAN, False, "Log what `print` prints in a run that does not say."
+    )
+    colors: bool = declare(BOOLEAN, True, "Colour lines on a terminal.")
+
+
+class ResultsSettings(SettingsGroup):
+    """Results on disk."""
+
+    persist_by_default: bool = declare(
+        BOOLEAN, False, "Persist the results of runs that do not say."
+    )
+
+
+class TasksRunnerSettings(SettingsGroup):
+    """Task runners."""
+
+    thread_pool_max_workers: int | None = declare(
+        POSITIVE_COUNT_OR_NONE,
+        None,
+        "Threads of a thread pool that does not say; `none` is without limit.",
+        ("TASK_RUNNER_THREAD_POOL_MAX_WORKERS",),
+    )
+
+
+class TasksSettings(SettingsGroup):
+    """Defaults of tasks. The first four are read when a task is made, `refresh_cache` by a run."""
+
+    default_retries: int = declare(
+        COUNT, 0, "Retries of a task that does not say.", ("TASK_DEFAULT_RETRIES",)
+    )
+    default_retry_delay_seconds: float | list[float] = declare(
+        RETRY_DELAY,
+        0,
+        "Seconds before each retry of a task that does not say.",
+        ("TASK_DEFAULT_RETRY_DELAY_SECONDS",),
+    )
+    default_no_cache: bool = declare(
+        BOOLEAN, False, "A task that does not name a cache policy has none."
+    )
+    disable_caching: bool = declare(BOOLEAN, False, "No task is cached, whatever it says.")
+    refresh_cache: bool = declare(
+        BOOLEAN, False, "Compute and store anew, in tasks that do not say."
+    )
+    runner: TasksRunnerSettings = group(TasksRunnerSettings)
+
+
+class Settings(SettingsGroup):
+    """A value for every setting; immutable.
+
+    Args:
+        values: Some values, by setting, accessor or name; all others are defaults.
+
+    Raises:
+        ValueError: If a setting does not exist or does not accept its value.
+
+    Example:
+        >>> Settings({"tasks.default_retries": 3}).tasks.default_retries
+        3
+    """
+
+    home: Path = declare(DIRECTORY, _default_home, "Where oxtask keeps its files.")
+    debug_mode: bool = declare(BOOLEAN, False, "Log at level DEBUG, and in more detail.")
+    progress: str = declare(
+        one_of("auto", "on", "off"), "auto", "The progress line; `auto`: on a terminal only."
+    )
+    flows: FlowsSettings = group(FlowsSettings)
+    logging: LoggingSettings = group(LoggingSettings)
+    results: ResultsSettings = group(ResultsSettings)
+    tasks: TasksSettings = group(TasksSettings)
+
+    _given: dict[str, Any]  # what does not come from a default, by accessor
+    _stored: dict[str, Any]  # all, by accessor; before `debug_mode` has its effect
+
+    def __init__(self, values: Mapping[Setting | str, Any] | None = None) -> None:
+        given: dict[str, Any] = {}
+        for key, value in (values or {}).items():
+            found = find_setting(key)
+            given[found.accessor] = found.coerce(value)
+        defaults = {each.accessor: each.stored_default() for each in SETTINGS.values()}
+        stored = {**defaults, **given}
+        self.__dict__.update(_given=given, _stored=stored)
+        super().__init__({**stored, "logging.level": "DEBUG"} if stored["debug_mode"] else stored)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Return the settings that ``environment`` (``os.environ``) gives.
+
+        Empty variables count as not set, and an alias is read only if the setting's own name is
+        not set.
+
+        Raises:
+            ValueError: If a variable holds what its setting does not accept; names all such.
+        """
+        given: dict[Setting | str, Any] = {}
+        problems: list[str] = []
+        for each in SETTINGS.values():
+            for name in (each.name, *each.aliases):
+                if environment.get(name, "").strip():
+                    try:
+                        given[each] = each.coerce(environment[name], name)
+                    except ValueError as error:
+                        problems.append(str(error))
+                    break
+        if problems:
+            raise ValueError(
+                "\n".join(("Correct or unset these environment variables:", *problems))
+                if len(problems) > 1
+                else f"Environment variable {problems[0]}"
+            )
+        return cls(given)
+
+    def copy_with_update(
+        self,
+        updates: Mapping[Setting | str, Any] | None = None,
+        set_defaults: Mapping[Setting | str, Any] | None = None,
+        restore_defaults: Iterable[Setting | str] | None = None,
+    ) -> Settings:
+        """Return a changed copy.
+
+        Args:
+            updates: New values, by setting, accessor (``"tasks.default_retries"``) or name.
+            set_defaults: The same, for settings that have no value yet.
+            restore_defaults: Settings that get their default back, wherever the value came from.
+
+        Raises:
+            ValueError: If a setting does not exist or does not accept its value.
+        """
+        given: dict[Setting | str, Any] = dict(self._given.items())
+        for key in restore_defaults or ():
+            given.pop(find_setting(key).accessor, None)
+        for key, value in (set_defaults or {}).items():
+            found = find_setting(key)
+            given.setdefault(found.accessor, found.coerce(value))
+        for key, value in (updates or {}).items():
+            found = find_setting(key)
+            given[found.accessor] = found.coerce(value)
+        return Settings(given)
+
+    def to_environment_variables(
+        self, *, exclude_unset: bool = False, include_aliases: bool = False
+    ) -> dict[str, str]:
+        """Return the environment variables that give these settings to another process.
+
+        Args:
+            exclude_unset: Leave out settings that have no value but their default.
+            include_aliases: Name each value by the setting's aliases as well.
+        """
+        return {
+            name: each.to_text(self._stored[each.accessor])
+            for each in SETTINGS.values()
+            if not exclude_unset or each.accessor in self._given
+            for name in (each.name, *(each.aliases if include_aliases else ()))
+        }
+
+    def hash_key(self) -> str:
+        """Return 32 hexadecimal digits: the same for equal settings, in any process."""
+        import hashlib  # noqa: PLC0415 - start-up time
+
+        text = repr(sorted(self.to_environment_variables().items()))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Settings):
+            return NotImplemented
+        return self._stored == other._stored
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._stored.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Settings, (self._given,)
+
+
+SETTINGS: dict[str, Setting] = {each.name: each for each in name_settings(Settings)}
+"""All settings by name, ``"OXTASK_..."``."""
+
+_BY_ANY_NAME: dict[str, Setting] = {
+    name: each for each in SETTINGS.values() for name in (each.accessor, each.name, *each.aliases)
+}
+
+
+def find_setting(key: Setting | str) -> Setting:
+    """Return the setting with this accessor, name or alias.
+
+    Raises:
+        ValueError: If there is none.
+
+    Example:
+        >>> find_setting("tasks.default_retries").name
+        'OXTASK_TASKS_DEFAULT_RETRIES'
+    """
+    if isinstance(key, Setting):
+        return key
+    found = _BY_ANY_NAME.get(key) if isinstance(key, str) else None
+    if found is None:
+        raise ValueError(
+            f"Unknown setting {short_repr(key)}: `oxtask.settings.SETTINGS` lists all settings."
+        )
+    return found
+
+
+_temporary: ContextVar[Settings] = ContextVar("oxtask_temporary_settings")
+_from_environment: Settings | None = None  # until first use
+
+
+def get_current_settings() -> Settings:
+    """Return the settings that hold in this context.
+
+    Raises:
+        ValueError: On first use, if an environment variable holds what its setting does not accept.
+
+    Example:
+        >>> get_current_settings().tasks.default_retries
+        0
+    """
+    return _temporary.get(_from_environment) or reload_settings()
+
+
+def reload_settings() -> Settings:
+    """Read the environment again, and return what it gives.
+
+    For programs that change ``os.environ`` after the first use of a setting. Values of
+    `temporary_settings` blocks that are open stay as they are.
+
+    Raises:
+        ValueError: If an environment variable holds what its setting does not accept.
+    """
+    global _from_environment  # noqa: PLW0603 - the one place that sets it
+    _from_environment = Settings.from_environment(os.environ)
+    return _from_environment
+
+
+@contextmanager
+def temporary_settings(
+    updates: Mapping[Setting | str, Any] | None = None,
+    set_defaults: Mapping[Setting | str, Any] | None = None,
+    restore_defaults: Iterable[Setting | str] | None = None,
+) -> Iterator[Settings]:
+    """Change settings for a block of code; blocks nest.
+
+    Args:
+        updates: New values, by setting, accessor (``"tasks.default_retries"``) or name.
+        set_defaults: The same, for settings that have no value yet.
+        restore_defaults: Settings that get their default back, wherever the value came from.
+
+    Yields:
+        The settings inside the block.
+
+    Raises:
+        ValueError: If a setting does not exist or does not accept its value.
+
+    Example:
+        >>> with temporary_settings({"tasks.default_retries": 3}) as settings:
+        ...     settings.tasks.default_retries
+        3
+    """
+    settings = get_current_settings().copy_with_update(updates, set_defaults, restore_defaults)
+    token = _temporary.set(settings)
+    try:
+        yield settings
+    finally:
+        _temporary.reset(token)

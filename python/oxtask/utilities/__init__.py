@@ -1,0 +1,1 @@
+"""Helpers that task and flow code may use: annotations, collections and callables."""

@@ -1,0 +1,143 @@
+//! When a pool whose workers sleep gets another worker.
+//!
+//! Workers run many short runs each, so one is enough as long as runs come and go. A worker inside a run that
+//! sleeps takes no other work, and the pool cannot see inside; it sees that work is ready and nothing has
+//! moved for a while. It then doubles. While the process burns a whole core without finishing anything the
+//! runs compute rather than sleep, and another thread would only fight for the interpreter: growth is then slow
+//! (runs may still wait for each other, so it never stops).
+
+use std::time::Duration;
+
+/// How often a pool with ready work and no idle worker is looked at.
+pub const TICK: Duration = Duration::from_millis(1);
+const SLOWEST: u32 = 1_000;
+const FIRST_SLOW: u32 = 64;
+
+/// What the pool looks like at a tick.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight {
+    /// Runs that could start if there were a worker and a slot.
+    pub ready: usize,
+    /// Live workers, idle ones included.
+    pub workers: usize,
+    pub idle: usize,
+    /// Workers that were asked for and have not yet taken work.
+    pub starting: usize,
+    /// Free slots (`max_workers` less the runs under way).
+    pub free_slots: usize,
+    /// Counts runs taken and ended.
+    pub progress: u64,
+    /// Processor time of the process.
+    pub cpu: Duration,
+    pub now: Duration,
+}
+
+/// The memory of the policy, one a pool.
+#[derive(Debug, Default)]
+pub struct Growth {
+    progress: u64,
+    still_ticks: u32,
+    patience: u32,
+    seen: Duration,
+    cpu: Duration,
+}
+
+impl Growth {
+    /// How many workers to start now.
+    pub fn tick(&mut self, sight: Sight) -> usize {
+        let moved = sight.progress != self.progress || sight.starting > 0;
+        let wall = sight.now.saturating_sub(self.seen);
+        let busy = sight.cpu.saturating_sub(self.cpu) * 10 >= wall * 8;
+        (self.progress, self.seen, self.cpu) = (sight.progress, sight.now, sight.cpu);
+        if moved {
+            self.still_ticks = 0;
+            if sight.workers > 0 {
+                return 0;
+            }
+        }
+        self.still_ticks += 1;
+        if sight.ready == 0 || sight.idle > 0 || sight.free_slots == 0 || sight.starting > 0 {
+            return 0;
+        }
+        if sight.workers == 0 {
+            return 1;
+        }
+        if busy {
+            if self.still_ticks < self.patience.max(FIRST_SLOW) {
+                return 0;
+            }
+            self.patience = (self.patience.max(FIRST_SLOW) * 2).min(SLOWEST);
+            self.still_ticks = 0;
+            return 1;
+        }
+        self.patience = FIRST_SLOW;
+        sight.workers.min(sight.ready).min(sight.free_slots)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn sight(tick: u32, workers: usize, progress: u64, cpu_share: f64) -> Sight {
+        let now = TICK * tick;
+        Sight {
+            ready: 10_000,
+            workers,
+            idle: 0,
+            starting: 0,
+            free_slots: 10_000,
+            progress,
+            cpu: now.mul_f64(cpu_share),
+            now,
+        }
+    }
+
+    #[test]
+    fn sleeping_workers_double() {
+        let mut growth = Growth::default();
+        let mut workers = 1;
+        for tick in 1..=12 {
+            workers += growth.tick(sight(tick, workers, 0, 0.05));
+        }
+        assert!(workers >= 1_000, "{workers} after 12 ticks");
+    }
+
+    #[test]
+    fn a_pool_that_moves_does_not_grow() {
+        let mut growth = Growth::default();
+        let started: usize =
+            (1..1_000).map(|tick| growth.tick(sight(tick, 1, u64::from(tick), 0.05))).sum();
+        assert_eq!(started, 0);
+    }
+
+    #[test]
+    fn computing_workers_grow_slowly_but_do_grow() {
+        let mut growth = Growth::default();
+        let mut workers = 1;
+        for tick in 1..10_000 {
+            workers += growth.tick(sight(tick, workers, 0, 1.0));
+        }
+        assert!((3..20).contains(&workers), "{workers} after ten seconds");
+    }
+
+    #[test]
+    fn nothing_starts_without_work_slot_or_need() {
+        let base = sight(1, 1, 0, 0.0);
+        for blocked in [
+            Sight { ready: 0, ..base },
+            Sight { idle: 1, ..base },
+            Sight { free_slots: 0, ..base },
+            Sight { starting: 1, ..base },
+        ] {
+            let mut growth = Growth::default();
+            assert_eq!(growth.tick(blocked), 0);
+            assert_eq!(growth.tick(blocked), 0);
+        }
+    }
+
+    #[test]
+    fn a_pool_without_workers_gets_one_at_once() {
+        assert_eq!(Growth::default().tick(sight(1, 0, 7, 0.0)), 1);
+    }
+}

@@ -1,0 +1,29 @@
+//! What oxtask does without Python: runs, their life, and the pool that schedules them.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`group`] | the runs of one submission: stages, settle-once, who waits for whom to end |
+//! | [`pool`] | ready queue, worker slots, parking, draining and cancelling |
+//! | [`growth`] | when a pool whose workers sleep gets another worker |
+//! | [`timer`] | the heap of retry delays, deadlines and ticks |
+//! | [`inbox`] | where a blocked thread hears of runs that ended |
+//! | [`waits`] | the graph of runs that block on runs, and its cycles |
+//! | [`retry`] | how long to wait before an attempt |
+//! | [`ids`] | run ids derived from a group and an index |
+//!
+//! The crate is generic over what a run carries ([`group::Work`]): it never sees a Python object, never reads a
+//! clock and never sleeps on one. Times are nanoseconds that the caller passes in.
+//!
+//! Lock order, where two are held at once: a run's cell, then its group's side table. No lock is held
+//! while a caller's code runs.
+#![forbid(unsafe_code)]
+
+pub mod group;
+pub mod growth;
+pub mod ids;
+pub mod inbox;
+pub mod pool;
+pub mod retry;
+pub mod sync;
+pub mod timer;
+pub mod waits;

@@ -1,0 +1,74 @@
+//! Locks and atomics: `parking_lot` and `std` normally, `loom` when models are explored (`--cfg loom`).
+
+#[cfg(not(loom))]
+pub use std::sync::atomic;
+use std::time::Duration;
+
+#[cfg(loom)]
+pub use loom::sync::atomic;
+
+#[cfg(not(loom))]
+use parking_lot as imp;
+
+#[cfg(loom)]
+use loom::sync as imp;
+
+/// A lock that is never poisoned: no code of a caller runs while it is held.
+#[derive(Debug, Default)]
+pub struct Mutex<T>(imp::Mutex<T>);
+
+pub type MutexGuard<'a, T> = imp::MutexGuard<'a, T>;
+
+impl<T> Mutex<T> {
+    pub fn new(value: T) -> Self {
+        Self(imp::Mutex::new(value))
+    }
+
+    #[inline]
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        #[cfg(not(loom))]
+        return self.0.lock();
+        #[cfg(loom)]
+        return self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Condvar(imp::Condvar);
+
+impl Condvar {
+    pub fn new() -> Self {
+        Self(imp::Condvar::new())
+    }
+
+    pub fn notify_one(&self) {
+        self.0.notify_one();
+    }
+
+    pub fn notify_all(&self) {
+        self.0.notify_all();
+    }
+
+    /// Waits until notified, or until `timeout` has passed where one is given; may wake for nothing.
+    pub fn wait<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        timeout: Option<Duration>,
+    ) -> MutexGuard<'a, T> {
+        #[cfg(not(loom))]
+        {
+            let mut guard = guard;
+            match timeout {
+                Some(limit) => drop(self.0.wait_for(&mut guard, limit)),
+                None => self.0.wait(&mut guard),
+            }
+            guard
+        }
+        #[cfg(loom)]
+        {
+            // A model has no clock: a timeout is a wait that somebody ends.
+            let _ = timeout;
+            self.0.wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner)
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The only ways out of and into the interpreter, and the rules for them.
+//!
+//! * A thread attaches once and stays attached while it has work; it detaches only through [`detached`], and
+//!   only to block. What runs detached touches no Python object, not even to drop one.
+//! * Code of the user is entered only through [`call`], [`call_one`] and [`send`].
+//! * A thread that asks for the interpreter while it is being finalised is ended by `CPython` (3.10 to 3.13) with
+//!   `pthread_exit`, which unwinds through our frames and aborts the process. Every entry therefore stands in a frame
+//!   that stops such an unwinding by blocking for ever ([`HangOnUnwind`]): the thread is abandoned, as 3.14 does
+//!   by itself. The functions are declared here again with the `C-unwind` ABI, because a call through the `C`
+//!   ABI has no landing pad to stop at.
+
+use std::ffi::c_int;
+use std::ptr;
+use std::time::Duration;
+
+use pyo3::ffi;
+use pyo3::PyClass;
+use pyo3::prelude::*;
+
+/// How long a wait on the main thread lasts at most before it looks for signals.
+pub(crate) const SIGNAL_SLICE: Duration = Duration::from_millis(50);
+
+mod unwinding {
+    use super::ffi::{PyObject, PyThreadState};
+    use std::ffi::c_int;
+
+    unsafe extern "C-unwind" {
+        pub(super) fn PyObject_Call(
+            callable: *mut PyObject,
+            args: *mut PyObject,
+            kwargs: *mut PyObject,
+        ) -> *mut PyObject;
+        pub(super) fn PyObject_Vectorcall(
+            callable: *mut PyObject,
+            args: *const *mut PyObject,
+            count: usize,
+            names: *mut PyObject,
+        ) -> *mut PyObject;
+        pub(super) fn PyIter_Send(
+            iter: *mut PyObject,
+            arg: *mut PyObject,
+            result: *mut *mut PyObject,
+        ) -> c_int;
+        pub(super) fn PyEval_RestoreThread(state: *mut PyThreadState);
+    }
+}
+
+/// Blocks the thread for ever if dropped by an unwinding that Rust did not start.
+struct HangOnUnwind;
+
+impl Drop for HangOnUnwind {
+    fn drop(&mut self) {
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// Calls with a tuple and an optional dict.
+///
+/// # Safety
+/// `args` must be a tuple, `kwargs` null or a dict; the thread is attached.
+#[inline]
+unsafe fn entered<T>(enter: impl FnOnce() -> T) -> T {
+    let guard = HangOnUnwind;
+    let result = enter();
+    std::mem::forget(guard);
+    result
+}
+
+/// Calls `callable(*args, **kwargs)`.
+pub(crate) fn call<'py>(
+    py: Python<'py>,
+    callable: &Py<PyAny>,
+    args: &Bound<'py, PyAny>,
+    kwargs: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let kwargs = kwargs.map_or(ptr::null_mut(), Bound::as_ptr);
+    // SAFETY: attached (`py`), all pointers are live for the call, and the result is owned or null with an error set.
+    unsafe {
+        let result = entered(|| unwinding::PyObject_Call(callable.as_ptr(), args.as_ptr(), kwargs));
+        Bound::from_owned_ptr_or_err(py, result)
+    }
+}
+
+/// Calls `callable(argument)`.
+#[inline]
+pub(crate) fn call_one<'py>(
+    py: Python<'py>,
+    callable: &Py<PyAny>,
+    argument: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    // The slot before the first argument is for the callee to use (PY_VECTORCALL_ARGUMENTS_OFFSET).
+    let args = [ptr::null_mut(), argument.as_ptr()];
+    let count = 1 | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
+    // SAFETY: as in `call`; `args` outlives the call and has the extra slot that the flag promises.
+    unsafe {
+        let result = entered(|| {
+            unwinding::PyObject_Vectorcall(callable.as_ptr(), args.as_ptr().add(1), count, ptr::null_mut())
+        });
+        Bound::from_owned_ptr_or_err(py, result)
+    }
+}
+
+/// How a coroutine answered a `send`.
+pub(crate) enum Sent<'py> {
+    Yielded(Bound<'py, PyAny>),
+    Returned(Bound<'py, PyAny>),
+    Raised(PyErr),
+}
+
+/// Resumes a coroutine or generator with `value`.
+pub(crate) fn send<'py>(py: Python<'py>, coroutine: &Py<PyAny>, value: &Bound<'py, PyAny>) -> Sent<'py> {
+    let mut out = ptr::null_mut();
+    // SAFETY: attached; `out` is set to an owned reference unless the answer is an error.
+    unsafe {
+        let answer: c_int =
+            entered(|| unwinding::PyIter_Send(coroutine.as_ptr(), value.as_ptr(), &raw mut out));
+        match answer {
+            0 => Sent::Returned(Bound::from_owned_ptr(py, out)),
+            1 => Sent::Yielded(Bound::from_owned_ptr(py, out)),
+            _ => Sent::Raised(PyErr::fetch(py)),
+        }
+    }
+}
+
+/// Lets go of the interpreter while `block` waits.
+///
+/// `block` must not touch a Python object: for `PyO3` this thread still counts as attached.
+pub(crate) fn detached<T>(_py: Python<'_>, block: impl FnOnce() -> T) -> T {
+    // SAFETY: the thread is attached (`_py`) and gets the same state back before anything Python runs.
+    unsafe {
+        let state = ffi::PyEval_SaveThread();
+        let result = block();
+        entered(|| unwinding::PyEval_RestoreThread(state));
+        result
+    }
+}
+
+thread_local! {
+    static IS_MAIN: std::cell::Cell<Option<bool>> = const { std::cell::Cell::new(None) };
+}
+
+/// Whether this is the thread that receives signals.
+pub(crate) fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
+    if let Some(known) = IS_MAIN.get() {
+        return Ok(known);
+    }
+    let threading = py.import("threading")?;
+    let main = threading.call_method0("main_thread")?.getattr("ident")?;
+    let is_main = main.eq(threading.call_method0("get_ident")?)?;
+    IS_MAIN.set(Some(is_main));
+    Ok(is_main)
+}
+
+/// Waits detached until `ready` gives something or `timeout` has passed; signals are answered on the main thread.
+///
+/// `ready` blocks at most as long as it is told to.
+pub(crate) fn wait<T>(
+    py: Python<'_>,
+    timeout: Option<Duration>,
+    mut ready: impl FnMut(Option<Duration>) -> Option<T>,
+) -> PyResult<Option<T>> {
+    let started = crate::clock::now();
+    let main = on_main_thread(py)?;
+    loop {
+        let left = match timeout {
+            Some(limit) => {
+                let left = limit.saturating_sub(crate::clock::since(started));
+                if left.is_zero() {
+                    return Ok(None);
+                }
+                Some(left)
+            }
+            None => None,
+        };
+        let slice = if main { Some(left.map_or(SIGNAL_SLICE, |left| left.min(SIGNAL_SLICE))) } else { left };
+        if let Some(found) = detached(py, || ready(slice)) {
+            return Ok(Some(found));
+        }
+        py.check_signals()?;
+    }
+}
+
+/// A new object of a class that holds no Python object the garbage collector could help with.
+///
+/// `PyO3` makes every class known to the collector. A million futures would be walked again and again, to no end: what
+/// they hold belongs to their group, which they share, so the collector can never see through them.
+#[inline]
+pub(crate) fn untracked<T: PyClass<BaseType = PyAny>>(py: Python<'_>, value: T) -> PyResult<Bound<'_, T>> {
+    let object = Bound::new(py, pyo3::PyClassInitializer::from(value))?;
+    // SAFETY: attached; the object was just made, is tracked, and may be untracked at any time.
+    unsafe { ffi::PyObject_GC_UnTrack(object.as_ptr().cast()) };
+    Ok(object)
+}

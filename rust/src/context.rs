@@ -1,0 +1,94 @@
+//! Context variables: the run and the runner that code finds itself in.
+
+use std::ptr;
+
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use crate::error;
+
+/// The variables of this module; Python reads them as `_core.current_run` and `_core.current_runner`.
+pub(crate) struct Variables {
+    pub(crate) run: Py<PyAny>,
+    pub(crate) runner: Py<PyAny>,
+}
+
+static VARIABLES: PyOnceLock<Variables> = PyOnceLock::new();
+
+pub(crate) fn variables(py: Python<'_>) -> &Variables {
+    VARIABLES.get_or_init(py, || Variables {
+        run: new_variable(py, c"oxtask_run"),
+        runner: new_variable(py, c"oxtask_runner"),
+    })
+}
+
+fn new_variable(py: Python<'_>, name: &std::ffi::CStr) -> Py<PyAny> {
+    // SAFETY: attached; without a default the value pointer is null. Creation fails only out of memory.
+    unsafe { Bound::from_owned_ptr(py, ffi::PyContextVar_New(name.as_ptr(), ptr::null_mut())) }.unbind()
+}
+
+/// The value of a variable in the current context.
+pub(crate) fn get<'py>(py: Python<'py>, variable: &Py<PyAny>) -> Option<Bound<'py, PyAny>> {
+    let mut value = ptr::null_mut();
+    // SAFETY: attached; `variable` is a context variable, so the only error is one of memory, and then `value` stays
+    // null.
+    unsafe {
+        ffi::PyContextVar_Get(variable.as_ptr(), ptr::null_mut(), &raw mut value);
+        Bound::from_owned_ptr_or_opt(py, value)
+    }
+}
+
+/// Sets a variable in the current context.
+pub(crate) fn set(py: Python<'_>, variable: &Py<PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    // SAFETY: attached; the token is owned and dropped.
+    unsafe {
+        let token = ffi::PyContextVar_Set(variable.as_ptr(), value.as_ptr());
+        Bound::from_owned_ptr_or_err(py, token).map(drop)
+    }
+}
+
+/// A copy of the current context.
+pub(crate) fn snapshot(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    // SAFETY: attached; the result is owned or null with an error set.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }.map(Bound::unbind)
+}
+
+/// Runs `body` in a copy of `base` (or of the current context), with the run variable set to `run`.
+#[inline]
+pub(crate) fn within<'py, T>(
+    py: Python<'py>,
+    base: Option<&Py<PyAny>>,
+    run: &Bound<'py, PyAny>,
+    body: impl FnOnce() -> T,
+) -> PyResult<T> {
+    // SAFETY: attached; the copy is owned.
+    let copy = unsafe {
+        let copy = match base {
+            Some(base) => ffi::PyContext_Copy(base.as_ptr()),
+            None => ffi::PyContext_CopyCurrent(),
+        };
+        Bound::from_owned_ptr_or_err(py, copy)?
+    };
+    enter(py, &copy, || {
+        set(py, &variables(py).run, run)?;
+        Ok(body())
+    })?
+}
+
+/// Runs `body` with `context` entered.
+#[inline]
+pub(crate) fn enter<T>(py: Python<'_>, context: &Bound<'_, PyAny>, body: impl FnOnce() -> T) -> PyResult<T> {
+    // SAFETY: attached; `context` is a context object. What was entered is left on this thread, in order: `body`
+    // has returned, and a panic in it ends at the boundary above, where the process's state no longer matters.
+    unsafe {
+        if ffi::PyContext_Enter(context.as_ptr()) != 0 {
+            return Err(PyErr::fetch(py));
+        }
+        let result = body();
+        if ffi::PyContext_Exit(context.as_ptr()) != 0 {
+            error::unraisable(py, &PyErr::fetch(py));
+        }
+        Ok(result)
+    }
+}

@@ -1,0 +1,50 @@
+//! `oxtask._core`: the scheduler, futures and argument walk behind `oxtask`. See `python/oxtask/_core.pyi`.
+
+mod boundary;
+mod clock;
+mod context;
+mod error;
+mod futures;
+mod gather;
+mod inputs;
+mod loops;
+mod plan;
+mod python;
+mod run;
+mod runner;
+mod runtime;
+mod task;
+mod timers;
+mod workers;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+mod _core {
+    #[pymodule_export]
+    use super::futures::TaskRunFuture;
+    #[pymodule_export]
+    use super::gather::{Completions, settled, unsettled, values, wait_all};
+    #[pymodule_export]
+    use super::plan::Plan;
+    #[pymodule_export]
+    use super::python::register_state_class;
+    #[pymodule_export]
+    use super::run::Run;
+    #[pymodule_export]
+    use super::runner::Runner;
+    #[pymodule_export]
+    use super::runtime::{after_fork_in_child, leave};
+    #[pymodule_export]
+    use super::task::TaskBase;
+
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        let variables = context::variables(py);
+        module.add("current_run", &variables.run)?;
+        module.add("current_runner", &variables.runner)
+    }
+}

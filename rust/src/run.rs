@@ -1,0 +1,467 @@
+//! What the runs of a group carry, the handle that a body's context holds, and how one attempt is run.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use oxtask_core::group::{Begun, Group, Outcome, Work};
+use oxtask_core::pool::Lane;
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use crate::futures::TaskRunFuture;
+use crate::inputs::{self, Resolve, Unresolved};
+use crate::plan::Plan;
+use crate::workers::{Callback, Seat};
+use crate::{boundary, clock, context, error, python};
+
+/// How a run's input becomes arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// The input is the only argument.
+    One,
+    /// The input is the tuple of arguments.
+    Args,
+    /// The input is a pair: the tuple of arguments and the dict of keyword arguments.
+    ArgsKwargs,
+}
+
+/// What the runs of a group share.
+pub(crate) struct Spec {
+    pub(crate) task: Py<PyAny>,
+    pub(crate) plan: Py<Plan>,
+    pub(crate) rich: bool,
+    /// The submitter's context; `None` for a direct call, which copies the current one.
+    pub(crate) context: Option<Py<PyAny>>,
+    pub(crate) shape: Shape,
+    pub(crate) resolve: Resolve,
+    /// What the runs wait for without using it, as the user gave it.
+    pub(crate) wait_for: Option<Py<PyAny>>,
+}
+
+impl Work for Spec {
+    type Input = Py<PyAny>;
+    type Output = Py<PyAny>;
+    type Callback = Callback;
+    /// The Python record of a run that has one.
+    type Note = Py<PyAny>;
+
+    fn lane(&self) -> Lane {
+        self.plan.get().lane()
+    }
+}
+
+pub(crate) type Runs = Arc<Group<Spec>>;
+
+/// A run by identity.
+#[derive(Clone)]
+pub(crate) struct RunRef(pub(crate) Runs, pub(crate) u32);
+
+impl PartialEq for RunRef {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) && self.1 == other.1
+    }
+}
+
+impl Eq for RunRef {}
+
+impl Hash for RunRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (Arc::as_ptr(&self.0) as usize, self.1).hash(state);
+    }
+}
+
+/// A run as its own body sees it: the value of the run variable in the body's context.
+#[pyclass(frozen, module = "oxtask._core")]
+pub(crate) struct Run {
+    pub(crate) group: Runs,
+    pub(crate) index: u32,
+    pub(crate) attempt: AtomicU32,
+    /// The `TaskRunContext` that Python built for it.
+    view: Mutex<Option<Py<PyAny>>>,
+    pub(crate) seat: Option<Arc<Seat>>,
+}
+
+impl Run {
+    pub(crate) fn new(group: Runs, index: u32, attempt: u32, seat: Option<&Arc<Seat>>) -> Self {
+        let seat = seat.cloned();
+        Self { group, index, attempt: AtomicU32::new(attempt), view: Mutex::new(None), seat }
+    }
+
+    fn number(&self) -> u32 {
+        self.attempt.load(Ordering::Relaxed)
+    }
+}
+
+#[pymethods]
+impl Run {
+    #[getter]
+    fn task(&self, py: Python<'_>) -> Py<PyAny> {
+        self.group.work.task.clone_ref(py)
+    }
+
+    #[getter]
+    fn future(&self) -> TaskRunFuture {
+        TaskRunFuture::new(Arc::clone(&self.group), self.index)
+    }
+
+    #[getter]
+    fn id(&self) -> u128 {
+        self.group.id(self.index)
+    }
+
+    #[getter]
+    fn context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.group.work.context.as_ref().map(|context| context.clone_ref(py))
+    }
+
+    #[getter]
+    fn wait_for(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.group.work.wait_for.as_ref().map(|value| value.clone_ref(py))
+    }
+
+    /// When the run was made and when it first started, in nanoseconds of Unix time.
+    #[getter]
+    fn times(&self) -> (u64, u64, u64) {
+        let (started, ended) = self.group.times(self.index);
+        (self.group.created(), started, ended)
+    }
+
+    #[getter]
+    fn view(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.view.lock().as_ref().map(|view| view.clone_ref(py))
+    }
+
+    fn set_view(&self, view: Py<PyAny>) {
+        let old = self.view.lock().replace(view);
+        drop(old);
+    }
+
+    /// The record of a run that has one.
+    #[getter]
+    fn record(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        record(py, &self.group, self.index)
+    }
+
+    fn set_record(&self, record: Py<PyAny>) {
+        self.group.note(self.index, record);
+    }
+
+    /// Whether this attempt still speaks for the run.
+    fn is_current(&self) -> bool {
+        self.group.attempt(self.index) == self.number()
+    }
+
+    /// Starts the clock of this attempt; false if nobody can end it from outside.
+    fn arm(&self, seconds: f64) -> bool {
+        let Some(seat) = &self.seat else { return false };
+        seat.arm(&self.group, self.index, self.number(), seconds);
+        true
+    }
+
+    /// Ends the body: from here on no deadline and no cancellation takes the run away.
+    ///
+    /// False if one did before.
+    fn seal(&self) -> bool {
+        match self.group.fence(self.index, self.number()) {
+            Some((attempt, kept)) => {
+                self.attempt.store(attempt, Ordering::Relaxed);
+                drop(kept);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Begins the next attempt on the spot; false if the run was taken away.
+    fn begin_again(&self) -> bool {
+        match self.group.begin_again(self.index, self.number()) {
+            Some(attempt) => {
+                self.attempt.store(attempt, Ordering::Relaxed);
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// The record of a run that has one.
+pub(crate) fn record(py: Python<'_>, group: &Runs, index: u32) -> Option<Py<PyAny>> {
+    group.notes(index, |notes| notes.last().map(|record| record.clone_ref(py)))
+}
+
+/// What an attempt came to.
+enum Ended {
+    Done(Outcome, Option<Py<PyAny>>),
+    /// Not yet: the next attempt begins after so many seconds.
+    Delay(f64),
+    /// Somebody else ended the run.
+    Lost,
+}
+
+/// Begins and runs one run on this thread, up to the end of an attempt.
+pub(crate) fn execute(py: Python<'_>, group: &Runs, index: u32, seat: Option<&Arc<Seat>>) {
+    if let Some(begun) = group.begin(index, clock::now()) {
+        proceed(py, group, index, begun, seat);
+    }
+}
+
+fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: Option<&Arc<Seat>>) {
+    let spec = &group.work;
+    let attempt = begun.attempt;
+    let mut input = begun.input.into_bound(py);
+    // A retry finds its input resolved.
+    if attempt == 1 && spec.resolve != Resolve::Nothing {
+        match resolve(&input, spec.resolve) {
+            Ok(resolved) => input = resolved,
+            Err(unresolved) => return refuse(py, group, index, attempt, unresolved),
+        }
+    }
+    let outer = seat.and_then(|seat| seat.enter(group, index));
+    let run = match boundary::untracked(py, Run::new(Arc::clone(group), index, attempt, seat)) {
+        Ok(run) => run,
+        Err(error) => {
+            return settle(py, group, index, attempt, Outcome::Crashed, Some(exception(py, error)));
+        }
+    };
+    let keeps = spec.rich && spec.plan.get().has_timeout;
+    if keeps {
+        drop(group.keep(index, attempt, input.clone().unbind()));
+    }
+    let ended = context::within(py, spec.context.as_ref(), run.as_any(), || {
+        if spec.rich { drive(py, spec, &run, &input) } else { plain(py, spec, &run, &input) }
+    })
+    .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error))));
+    if let Some(seat) = seat {
+        seat.exit(py, outer);
+    }
+    let attempt = run.get().number();
+    drop(run);
+    finish(py, group, index, attempt, ended, input);
+}
+
+fn finish(
+    py: Python<'_>,
+    group: &Runs,
+    index: u32,
+    attempt: u32,
+    ended: Ended,
+    input: Bound<'_, PyAny>,
+) {
+    match ended {
+        Ended::Done(outcome, output) => {
+            drop(input);
+            settle(py, group, index, attempt, outcome, output);
+        }
+        Ended::Delay(seconds) => crate::workers::delay(group, index, attempt, input.unbind(), seconds),
+        Ended::Lost => (),
+    }
+}
+
+/// Takes over a run whose attempt was fenced off: decides on a retry, or ends it.
+pub(crate) fn take_over(
+    py: Python<'_>,
+    group: &Runs,
+    index: u32,
+    attempt: u32,
+    kept: Option<Py<PyAny>>,
+    thread_id: u64,
+) {
+    let spec = &group.work;
+    let input = kept.unwrap_or_else(|| py.None()).into_bound(py);
+    let ended = Bound::new(py, Run::new(Arc::clone(group), index, attempt, None))
+        .and_then(|run| {
+            let ended = context::within(py, spec.context.as_ref(), run.as_any(), || {
+                let answer = python::engine(py)?.call_method1("expired", (&run, thread_id))?;
+                read_answer(&answer)
+            })??;
+            Ok((ended, run.get().number()))
+        })
+        .unwrap_or_else(|error| {
+            (Ended::Done(Outcome::Crashed, Some(exception(py, error))), attempt)
+        });
+    finish(py, group, index, ended.1, ended.0, input);
+}
+
+/// Calls the body and nothing else.
+#[inline]
+fn plain(py: Python<'_>, spec: &Spec, run: &Bound<'_, Run>, input: &Bound<'_, PyAny>) -> Ended {
+    let function = &spec.plan.get().function;
+    let result = match spec.shape {
+        Shape::One => boundary::call_one(py, function, input),
+        Shape::Args => boundary::call(py, function, input, None),
+        Shape::ArgsKwargs => match split(input) {
+            Ok((args, kwargs)) => boundary::call(py, function, &args, Some(kwargs.as_any())),
+            Err(error) => Err(error),
+        },
+    };
+    match result {
+        Ok(value) if is_plain(&value) => Ended::Done(Outcome::Completed, Some(value.unbind())),
+        Ok(value) => judge(py, run, "returned", value.into_any()),
+        Err(error) => judge(py, run, "raised", error.into_value(py).into_bound(py).into_any()),
+    }
+}
+
+/// Runs an attempt through the Python engine.
+fn drive(py: Python<'_>, spec: &Spec, run: &Bound<'_, Run>, input: &Bound<'_, PyAny>) -> Ended {
+    let answer = arguments(py, spec.shape, input).and_then(|(args, kwargs)| {
+        let engine = python::engine(py)?.getattr("run_attempt")?.unbind();
+        let all = PyTuple::new(py, [run.as_any(), args.as_any(), kwargs.as_any()])?;
+        boundary::call(py, &engine, all.as_any(), None)
+    });
+    match answer.and_then(|answer| read_answer(&answer)) {
+        Ok(ended) => ended,
+        Err(error) => Ended::Done(Outcome::Crashed, Some(exception(py, error))),
+    }
+}
+
+/// Asks the Python engine what an exception or an unusual return value means.
+fn judge(py: Python<'_>, run: &Bound<'_, Run>, what: &str, value: Bound<'_, PyAny>) -> Ended {
+    let answer = python::engine(py).and_then(|engine| engine.call_method1(what, (run, &value)));
+    match answer.and_then(|answer| read_answer(&answer)) {
+        Ok(ended) => ended,
+        Err(error) => Ended::Done(Outcome::Crashed, Some(exception(py, error))),
+    }
+}
+
+/// What a direct call returns or raises, and how its run ended.
+pub(crate) type Answer<'py> = (PyResult<Bound<'py, PyAny>>, (Outcome, Bound<'py, PyAny>));
+
+/// The same for a direct call, which hands the result or the exception itself to the caller.
+pub(crate) fn judge_direct<'py>(
+    py: Python<'py>,
+    run: &Bound<'py, Run>,
+    result: PyResult<Bound<'py, PyAny>>,
+) -> Answer<'py> {
+    let (what, value) = match &result {
+        Ok(value) => ("returned", value.clone()),
+        Err(raised) => ("raised", raised.value(py).clone().into_any()),
+    };
+    match judge(py, run, what, value.clone()) {
+        Ended::Done(outcome, output) => {
+            let output = output.map_or(value, |output| output.into_bound(py));
+            let answer = result.map(|_| output.clone());
+            (answer, (outcome, output))
+        }
+        Ended::Delay(_) | Ended::Lost => (result, (Outcome::Crashed, value)),
+    }
+}
+
+/// Whether a returned value is the result as it stands: no state, no list of states, no generator.
+#[inline]
+pub(crate) fn is_plain(value: &Bound<'_, PyAny>) -> bool {
+    if let Ok(list) = value.cast_exact::<PyList>() {
+        return list.get_item(0).map_or(true, |first| !python::is_state(&first));
+    }
+    if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+        return tuple.get_borrowed_item(0).map_or(true, |first| !python::is_state(&first));
+    }
+    if value.is_instance_of::<pyo3::types::PySet>() {
+        let set = value.try_iter().ok().and_then(|mut items| items.next());
+        return !matches!(set, Some(Ok(first)) if python::is_state(&first));
+    }
+    // SAFETY: reads the address of a static type.
+    let generator = unsafe { pyo3::ffi::PyGen_CheckExact(value.as_ptr()) } != 0;
+    !generator && !python::is_state(value)
+}
+
+/// Reads the answer of the Python engine: a code and what goes with it.
+fn read_answer(answer: &Bound<'_, PyAny>) -> PyResult<Ended> {
+    let (code, value): (u8, Bound<'_, PyAny>) = answer.extract()?;
+    let outcome = match code {
+        0 => Outcome::Completed,
+        1 => Outcome::Failed,
+        2 => Outcome::TimedOut,
+        3 => Outcome::Crashed,
+        4 => Outcome::Cancelled,
+        5 => Outcome::NotReady,
+        6 => Outcome::Chosen { failed: false },
+        7 => Outcome::Chosen { failed: true },
+        8 => return Ok(Ended::Delay(value.extract()?)),
+        _ => return Ok(Ended::Lost),
+    };
+    Ok(Ended::Done(outcome, Some(value.unbind())))
+}
+
+pub(crate) fn split<'py>(
+    pair: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyDict>)> {
+    let pair = pair.cast::<PyTuple>()?;
+    Ok((pair.get_item(0)?, pair.get_item(1)?.cast_into::<PyDict>()?))
+}
+
+/// The input as positional and keyword arguments.
+pub(crate) fn arguments<'py>(
+    py: Python<'py>,
+    shape: Shape,
+    input: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyDict>)> {
+    match shape {
+        Shape::One => Ok((PyTuple::new(py, [input])?.into_any(), PyDict::new(py))),
+        Shape::Args => Ok((input.clone(), PyDict::new(py))),
+        Shape::ArgsKwargs => split(input),
+    }
+}
+
+pub(crate) fn resolve<'py>(
+    input: &Bound<'py, PyAny>,
+    how: Resolve,
+) -> Result<Bound<'py, PyAny>, Unresolved> {
+    match how {
+        Resolve::Nothing => Ok(input.clone()),
+        Resolve::Native => inputs::substitute(input),
+        Resolve::Python => {
+            let module = input.py().import("oxtask._internal.inputs")?;
+            Ok(module.call_method1("resolve_arguments", (input,))?)
+        }
+    }
+}
+
+/// Ends a run whose inputs could not be had.
+fn refuse(py: Python<'_>, group: &Runs, index: u32, attempt: u32, unresolved: Unresolved) {
+    let result = Bound::new(py, Run::new(Arc::clone(group), index, attempt, None)).and_then(|run| {
+        let engine = python::engine(py)?;
+        context::within(py, group.work.context.as_ref(), run.as_any(), || {
+            let answer = match unresolved {
+                Unresolved::Upstream(future) => engine.call_method1("not_ready", (&run, future)),
+                Unresolved::Error(error) => {
+                    engine.call_method1("unresolved", (&run, error.into_value(py)))
+                }
+            };
+            answer.and_then(|answer| read_answer(&answer))
+        })?
+    });
+    match result {
+        Ok(Ended::Done(outcome, output)) => settle(py, group, index, attempt, outcome, output),
+        Ok(_) => (),
+        Err(error) => {
+            settle(py, group, index, attempt, Outcome::Crashed, Some(exception(py, error)));
+        }
+    }
+}
+
+/// Ends a run and calls its callbacks; an output that comes too late is dropped.
+#[inline]
+pub(crate) fn settle(
+    py: Python<'_>,
+    group: &Runs,
+    index: u32,
+    attempt: u32,
+    outcome: Outcome,
+    output: Option<Py<PyAny>>,
+) {
+    match group.settle(index, attempt, outcome, output, clock::now()) {
+        Ok(settled) => {
+            drop(settled.kept);
+            for callback in settled.callbacks {
+                callback.run(py);
+            }
+        }
+        Err(late) => drop(late),
+    }
+}
+
+fn exception(py: Python<'_>, raised: PyErr) -> Py<PyAny> {
+    error::object(py, raised)
+}

@@ -1,0 +1,372 @@
+//! `Runner`: the pool as Python's task runners hold it, and how runs get into it.
+
+use std::sync::Arc;
+
+use oxtask_core::group::{Group, Phase, Watcher};
+use oxtask_core::inbox::Inbox;
+use oxtask_core::pool::{Job, Pool};
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use crate::futures::{self, TaskRunFuture, Waiting};
+use crate::inputs::{self, Resolve};
+use crate::plan::Plan;
+use crate::run::{Runs, Shape, Spec};
+use crate::workers::{self, PyHost, RunPool, Seat};
+use crate::{boundary, clock, context, error, python, runtime};
+
+/// The seats of all worker threads, with the address of their pool.
+static SEATS: Mutex<Vec<(usize, Arc<Seat>)>> = Mutex::new(Vec::new());
+
+pub(crate) fn seated(pool: &RunPool, seat: &Arc<Seat>) {
+    SEATS.lock().push((Arc::as_ptr(pool) as usize, Arc::clone(seat)));
+}
+
+pub(crate) fn unseated(_pool: &RunPool, seat: &Arc<Seat>) {
+    SEATS.lock().retain(|(_, held)| !Arc::ptr_eq(held, seat));
+}
+
+/// Tells the thread or event loop that is in the body of a run to stop.
+pub(crate) fn interrupt(py: Python<'_>, group: &Runs, index: u32) -> PyResult<()> {
+    if crate::loops::interrupt(py, group, index)? {
+        return Ok(());
+    }
+    let seats: Vec<_> = SEATS.lock().iter().map(|(_, seat)| Arc::clone(seat)).collect();
+    let exception = python::engine(py)?.getattr("RunInterrupted")?.unbind();
+    for seat in seats {
+        if seat.interrupt(py, group, index, &exception) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// More threads than this stuck in bodies past their deadline, and submit refuses.
+const MAX_STUCK: usize = 32;
+
+#[pyclass(frozen, module = "oxtask._core")]
+pub(crate) struct Runner {
+    pub(crate) pool: RunPool,
+}
+
+#[pymethods]
+impl Runner {
+    #[new]
+    #[pyo3(signature = (max_workers=None))]
+    fn new(max_workers: Option<usize>) -> Self {
+        let slots = max_workers.unwrap_or(usize::MAX);
+        Self { pool: Pool::new(slots, runtime::get().generation, Box::new(PyHost)) }
+    }
+
+    /// Live worker threads, without those stuck past a deadline; and the stuck ones.
+    #[getter]
+    fn threads(&self) -> (usize, usize) {
+        (self.pool.workers(), self.pool.stuck())
+    }
+
+    /// One run of `task`. `shape` says what `input` is: the arguments, or a pair with the keywords.
+    #[pyo3(signature = (task, args, kwargs=None, wait_for=None))]
+    fn submit<'py>(
+        &self,
+        task: &Bound<'py, TaskBase>,
+        args: Bound<'py, PyTuple>,
+        kwargs: Option<Bound<'py, PyDict>>,
+        wait_for: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<TaskRunFuture> {
+        submit(task, &self.pool, args, kwargs, wait_for)
+    }
+
+    /// A run of `task` for each of `length` items.
+    ///
+    /// A column is `(mapped, value)`; the value of a mapped one is a list of `length`.
+    #[pyo3(signature = (task, args, kwargs, length, wait_for=None))]
+    fn map<'py>(
+        &self,
+        task: &Bound<'py, TaskBase>,
+        args: Vec<(bool, Bound<'py, PyAny>)>,
+        kwargs: Vec<(Bound<'py, PyAny>, bool, Bound<'py, PyAny>)>,
+        length: u32,
+        wait_for: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let py = task.py();
+        self.check(py)?;
+        let columns = Columns { args, kwargs };
+        let shape = columns.shape();
+        let mut needs = Needs::default();
+        let mut inputs = Vec::with_capacity(length as usize);
+        for index in 0..length {
+            let input = columns.input(py, shape, index)?;
+            needs.scan(&input, index)?;
+            inputs.push(input.unbind());
+        }
+        let mut every = Vec::new();
+        needs.wait_for(wait_for.as_ref(), &mut every)?;
+        let plan = TaskBase::plan(task)?;
+        let spec = Spec {
+            task: task.clone().into_any().unbind(),
+            rich: plan.get().is_rich(py),
+            plan,
+            context: Some(context::snapshot(py)?),
+            shape,
+            resolve: needs.resolve,
+            wait_for: wait_for.map(Bound::unbind),
+        };
+        let group = needs.group(spec, &self.pool, inputs, &every);
+        let items = (0..length).map(|index| TaskRunFuture::new(Arc::clone(&group), index));
+        let list = PyList::empty(py);
+        for future in items {
+            list.append(boundary::untracked(py, future)?)?;
+        }
+        Ok(list)
+    }
+
+    /// Blocks until every run has ended; false when `timeout` passed first.
+    #[pyo3(signature = (timeout=None))]
+    fn drain(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let inbox = Arc::new(Inbox::new());
+        if self.pool.tag() != runtime::get().generation || !self.pool.watch_drained(&inbox) {
+            return Ok(true);
+        }
+        let waiting = Waiting::begin(py, Vec::new(), &[Some(&self.pool)], false)?;
+        let heard = boundary::wait(py, futures::limit(timeout)?, |slice| inbox.take(slice));
+        waiting.end(py)?;
+        Ok(heard?.is_some())
+    }
+
+    /// Lets workers leave when the queue is empty.
+    fn close(&self) {
+        if self.pool.tag() == runtime::get().generation {
+            self.pool.close();
+        }
+    }
+
+    /// Cancels what is queued, parked or sleeping; with `running`, ends what is under way as well.
+    ///
+    /// Returns how many runs were cancelled.
+    #[pyo3(signature = (running=false))]
+    fn cancel_all(&self, py: Python<'_>, running: bool) -> PyResult<usize> {
+        if self.pool.tag() != runtime::get().generation {
+            return Ok(0);
+        }
+        let mut count = 0;
+        let jobs = self.pool.cancel();
+        runtime::get().timers.hurry(&self.pool);
+        for job in jobs.into_iter().chain(self.pool.cancel()) {
+            match job {
+                Job::Runs { group, next, end } => {
+                    for index in next..end {
+                        count += usize::from(workers::cancel(py, &group, index).0);
+                    }
+                }
+                Job::Callbacks(callbacks) => {
+                    callbacks.into_iter().for_each(|callback| callback.run(py));
+                }
+            }
+        }
+        if running {
+            for (group, index) in self.bodies() {
+                let (done, was_running) = workers::cancel(py, &group, index);
+                count += usize::from(done);
+                if was_running {
+                    interrupt(py, &group, index)?;
+                }
+            }
+        }
+        Ok(count)
+    }
+}
+
+impl Runner {
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        check(py, &self.pool)
+    }
+
+    /// The runs whose bodies are under way.
+    fn bodies(&self) -> Vec<(Runs, u32)> {
+        let address = Arc::as_ptr(&self.pool) as usize;
+        let seats: Vec<_> = SEATS
+            .lock()
+            .iter()
+            .filter(|(held, _)| *held == address)
+            .map(|(_, seat)| Arc::clone(seat))
+            .collect();
+        let mut bodies: Vec<_> = seats.iter().filter_map(|seat| seat.body()).collect();
+        bodies.extend(crate::loops::bodies(&self.pool));
+        bodies
+    }
+}
+
+fn check(py: Python<'_>, pool: &RunPool) -> PyResult<()> {
+    if pool.tag() != runtime::get().generation {
+        return Err(futures::forked(py));
+    }
+    if pool.is_closed() || pool.is_cancelled() {
+        let message = "Task runner is not started, or was closed: submit inside its `with` block or flow";
+        return Err(pyo3::exceptions::PyRuntimeError::new_err(message));
+    }
+    let stuck = pool.stuck();
+    if stuck > MAX_STUCK {
+        let message = format!(
+            "{stuck} threads are stuck in tasks that passed their deadline and cannot be stopped; \
+             refusing to start more. Make those tasks return, or run them in processes"
+        );
+        return Err(error::oxtask(py, "TooManyStuckTasksError", message));
+    }
+    Ok(())
+}
+
+/// The arguments of a map, by column.
+struct Columns<'py> {
+    args: Vec<(bool, Bound<'py, PyAny>)>,
+    kwargs: Vec<(Bound<'py, PyAny>, bool, Bound<'py, PyAny>)>,
+}
+
+impl<'py> Columns<'py> {
+    fn shape(&self) -> Shape {
+        match (self.args.len(), self.kwargs.is_empty()) {
+            (1, true) => Shape::One,
+            (_, true) => Shape::Args,
+            (_, false) => Shape::ArgsKwargs,
+        }
+    }
+
+    fn input(&self, py: Python<'py>, shape: Shape, index: u32) -> PyResult<Bound<'py, PyAny>> {
+        let pick = |mapped: bool, value: &Bound<'py, PyAny>| {
+            if mapped { value.cast::<PyList>()?.get_item(index as usize) } else { Ok(value.clone()) }
+        };
+        if shape == Shape::One {
+            return pick(self.args[0].0, &self.args[0].1);
+        }
+        let args = self.args.iter().map(|(mapped, value)| pick(*mapped, value));
+        let args = PyTuple::new(py, args.collect::<PyResult<Vec<_>>>()?)?;
+        if shape == Shape::Args {
+            return Ok(args.into_any());
+        }
+        let kwargs = PyDict::new(py);
+        for (name, mapped, value) in &self.kwargs {
+            kwargs.set_item(name, pick(*mapped, value)?)?;
+        }
+        Ok(PyTuple::new(py, [args.into_any(), kwargs.into_any()])?.into_any())
+    }
+}
+
+/// What the runs of a new group wait for.
+#[derive(Default)]
+struct Needs {
+    resolve: Resolve,
+    pending: Vec<(u32, Py<TaskRunFuture>)>,
+}
+
+impl Needs {
+    fn scan(&mut self, input: &Bound<'_, PyAny>, index: u32) -> PyResult<()> {
+        let mut found = Vec::new();
+        let how = inputs::scan(input, 0, &mut found)?;
+        if how == Resolve::Nothing {
+            return Ok(());
+        }
+        if how == Resolve::Python {
+            found.clear();
+            python::extend_futures(input.py(), input.as_unbound(), &mut found);
+        }
+        self.resolve = self.resolve.max(how);
+        let unfinished = inputs::pending(&found);
+        self.pending.extend(unfinished.map(|future| (index, future.clone_ref(input.py()))));
+        Ok(())
+    }
+
+    /// What every run waits for.
+    fn wait_for(
+        &mut self,
+        wait_for: Option<&Bound<'_, PyAny>>,
+        every: &mut Vec<Py<TaskRunFuture>>,
+    ) -> PyResult<()> {
+        if let Some(wait_for) = wait_for
+            && inputs::scan(wait_for, 0, every)? == Resolve::Python
+        {
+            every.clear();
+            python::extend_futures(wait_for.py(), wait_for.as_unbound(), every);
+        }
+        Ok(())
+    }
+
+    fn group(
+        self,
+        spec: Spec,
+        pool: &RunPool,
+        inputs: Vec<Py<PyAny>>,
+        every: &[Py<TaskRunFuture>],
+    ) -> Runs {
+        let now = clock::now();
+        #[allow(clippy::cast_possible_truncation)] // `length` was 32 bits wide
+        let length = inputs.len() as u32;
+        let ids = runtime::get().ids.reserve(now, length);
+        let pool = Arc::clone(pool);
+        if self.pending.is_empty() && every.iter().all(|future| future.get().is_done()) {
+            return Group::queued(spec, pool, ids, now, inputs);
+        }
+        let group = Group::parked(spec, Some(pool), ids, now, inputs);
+        for (index, future) in &self.pending {
+            hold(&group, *index, future);
+        }
+        for index in 0..length {
+            for future in every {
+                hold(&group, index, future);
+            }
+            group.release(index);
+        }
+        group
+    }
+}
+
+fn hold(group: &Runs, index: u32, future: &Py<TaskRunFuture>) {
+    let (upstream, at) = future.get().run();
+    if matches!(upstream.phase(at), Phase::Done(_)) {
+        return;
+    }
+    group.hold(index);
+    if upstream.watch(at, Watcher::Dependent(Arc::clone(group), index)).is_err() {
+        group.release(index);
+    }
+}
+
+/// Queues or parks one run of `task`.
+pub(crate) fn submit<'py>(
+    task: &Bound<'py, TaskBase>,
+    pool: &RunPool,
+    args: Bound<'py, PyTuple>,
+    kwargs: Option<Bound<'py, PyDict>>,
+    wait_for: Option<Bound<'py, PyAny>>,
+) -> PyResult<TaskRunFuture> {
+    let py = task.py();
+    check(py, pool)?;
+    let (shape, input) = match kwargs {
+        Some(kwargs) if !kwargs.is_empty() => {
+            let pair = PyTuple::new(py, [args.into_any(), kwargs.into_any()])?;
+            (Shape::ArgsKwargs, pair.into_any())
+        }
+        _ if args.len() == 1 => (Shape::One, args.get_item(0)?),
+        _ => (Shape::Args, args.into_any()),
+    };
+    let mut needs = Needs::default();
+    needs.scan(&input, 0)?;
+    let mut every = Vec::new();
+    needs.wait_for(wait_for.as_ref(), &mut every)?;
+    let plan = TaskBase::plan(task)?;
+    let spec = Spec {
+        task: task.clone().into_any().unbind(),
+        rich: plan.get().is_rich(py),
+        plan,
+        context: Some(context::snapshot(py)?),
+        shape,
+        resolve: needs.resolve,
+        wait_for: wait_for.map(Bound::unbind),
+    };
+    let group = needs.group(spec, pool, vec![input.unbind()], &every);
+    Ok(TaskRunFuture::new(group, 0))
+}
+
+pub(crate) use crate::task::TaskBase;
+
+/// The plan of a task, made on first use.
+pub(crate) type PlanRef = Py<Plan>;
