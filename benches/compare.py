@@ -48,6 +48,10 @@ PREFECT_ENVIRONMENT = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }
 
+# Retries need a flow of their own, which only a fresh server starts at once. Memory is measured
+# before the other works free any that would be used again. So many sleepers keep the server busy.
+PREFECT_ORDER = {"retries": 0, "memory": 1, "sleepers": 3}
+
 DISTRIBUTIONS = ("oxtask", "joblib", "dask", "prefect")
 
 
@@ -148,8 +152,7 @@ class Run:
         """Run Prefect's rows in one process, after the others: its server stays busy meanwhile."""
         self.say("prefect")
         rows = [row for row in self.rows if not row.peers and row.kind != "stream"]
-        # Memory first: later, the process would reuse what the other works have freed.
-        rows.sort(key=lambda row: row.kind != "memory")
+        rows.sort(key=lambda row: PREFECT_ORDER.get(row.name, 2))
         jobs = [
             Job.of(row, "prefect", quick=self.quick, rounds=min(2, row.peer_rounds)) for row in rows
         ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -147,6 +149,16 @@ class Job:
         )
 
 
+def end_session(process: subprocess.Popen) -> None:
+    """End a process that leads a session, and what it has left behind in it."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
+
+
 def run_isolated(
     peer: str,
     jobs: Iterable[Job],
@@ -164,18 +176,24 @@ def run_isolated(
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "samples"
         command = [python, str(ISOLATED), peer, json.dumps([asdict(job) for job in jobs]), str(out)]
-        try:
-            done = subprocess.run(
+        # A session of its own, so that a server that the peer has started can be ended with it.
+        # Standard error goes to a file, not to a pipe: the server would hold the pipe open.
+        log = Path(directory) / "log"
+        with log.open("w") as stderr:
+            process = subprocess.Popen(
                 command,
                 env=os.environ | (environment or {}),
-                capture_output=True,
-                check=False,
-                text=True,
-                timeout=timeout,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,
             )
-            failure = f"exit status {done.returncode}: {done.stderr.strip()[-300:]}"
+        try:
+            status = process.wait(timeout)
+            failure = f"exit status {status}: {log.read_text(errors='replace').strip()[-300:]}"
         except subprocess.TimeoutExpired:
             failure = f"no answer within {timeout:.0f} s"
+        finally:
+            end_session(process)
         lines = out.read_text().splitlines() if out.exists() else []
     samples = {}
     for line in lines:

@@ -30,6 +30,7 @@ class Flows(Peer):
         self.flow, self.task = api.flow, api.task
         self.runner = import_module(f"{module}.task_runners").ThreadPoolTaskRunner
         self.increment = self.task(increment)
+        self.in_flow = False
 
     def work(self, name, load):
         if name == "stream" and not hasattr(self.increment, "stream"):
@@ -37,6 +38,9 @@ class Flows(Peer):
         return super().work(name, load)
 
     def inside(self, name, body):
+        """Call ``body`` in a flow: in the current one, unless the work needs another runner."""
+        if self.in_flow and name != "retries":
+            return body()
         options = {"task_runner": self.runner(max_workers=2)} if name == "retries" else {}
         outcome = []
 
@@ -45,7 +49,11 @@ class Flows(Peer):
         def bench():
             outcome.append(body())
 
-        bench()
+        outer, self.in_flow = self.in_flow, True
+        try:
+            bench()
+        finally:
+            self.in_flow = outer
         return outcome[0]
 
     def map(self, load):

@@ -64,11 +64,28 @@ class UpstreamTaskError(OxtaskException):
     """A run could not start because a run it depends on did not complete."""
 
 
-class TaskRunTimeoutError(TimeoutError):
+class _RunTimeoutError(TimeoutError):
+    """A run took longer than it may.
+
+    Attributes:
+        timeout_seconds: How long it may take, or ``None`` if that is not known.
+    """
+
+    timeout_seconds: float | None = None
+
+    @classmethod
+    def after(cls, seconds: float) -> Self:
+        """Make the error of a run that may take ``seconds``."""
+        error = cls(f"Scope timed out after {seconds} second(s).")
+        error.timeout_seconds = seconds
+        return error
+
+
+class TaskRunTimeoutError(_RunTimeoutError):
     """A task ran longer than its ``timeout_seconds``."""
 
 
-class FlowRunTimeoutError(TimeoutError):
+class FlowRunTimeoutError(_RunTimeoutError):
     """A flow ran longer than its ``timeout_seconds``."""
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
-    # Nothing says what a state made here results in: without a default each would need an annotation.
+    # Nothing says what a state made here results in: without a default, each needs an annotation.
     R = TypeVar("R", default=Any)
 
 __all__ = [
@@ -285,12 +285,20 @@ async def aget_state_exception(state: State[Any]) -> BaseException:
 
 def raise_state_exception(state: State[Any]) -> None:
     """Raise what `get_state_exception` returns if the state failed, crashed or was cancelled."""
-    if state.type in (StateType.FAILED, StateType.CRASHED, StateType.CANCELLED):
-        from oxtask._internal.state_failures import raise_failure  # noqa: PLC0415 - start-up time
+    if state.type not in (StateType.FAILED, StateType.CRASHED, StateType.CANCELLED):
+        return
+    from oxtask._internal.state_failures import raise_failure  # noqa: PLC0415 - start-up time
 
+    try:
         raise_failure(state)
+    finally:
+        # A traceback keeps this frame, and a state keeps its exception: do not close the circle.
+        del state
 
 
 async def araise_state_exception(state: State[Any]) -> None:
     """Raise the exception a state stands for, as `raise_state_exception` does, from a coroutine."""
-    raise_state_exception(state)
+    try:
+        raise_state_exception(state)
+    finally:
+        del state

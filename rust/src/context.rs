@@ -54,6 +54,19 @@ pub(crate) fn snapshot(py: Python<'_>) -> PyResult<Py<PyAny>> {
     unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }.map(Bound::unbind)
 }
 
+/// A copy of `base`, or of the current context.
+#[inline]
+pub(crate) fn copy<'py>(py: Python<'py>, base: Option<&Py<PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: attached; the copy is owned or null with an error set.
+    unsafe {
+        let copy = match base {
+            Some(base) => ffi::PyContext_Copy(base.as_ptr()),
+            None => ffi::PyContext_CopyCurrent(),
+        };
+        Bound::from_owned_ptr_or_err(py, copy)
+    }
+}
+
 /// Runs `body` in a copy of `base` (or of the current context), with the run variable set to `run`.
 #[inline]
 pub(crate) fn within<'py, T>(
@@ -62,14 +75,7 @@ pub(crate) fn within<'py, T>(
     run: &Bound<'py, PyAny>,
     body: impl FnOnce() -> T,
 ) -> PyResult<T> {
-    // SAFETY: attached; the copy is owned.
-    let copy = unsafe {
-        let copy = match base {
-            Some(base) => ffi::PyContext_Copy(base.as_ptr()),
-            None => ffi::PyContext_CopyCurrent(),
-        };
-        Bound::from_owned_ptr_or_err(py, copy)?
-    };
+    let copy = copy(py, base)?;
     enter(py, &copy, || {
         set(py, &variables(py).run, run)?;
         Ok(body())

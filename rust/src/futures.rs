@@ -6,10 +6,12 @@ use std::time::Duration;
 use oxtask_core::group::{Outcome, Phase, Watcher, Work};
 use oxtask_core::inbox::Inbox;
 use oxtask_core::pool::Lane;
+use parking_lot::Mutex;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PyTuple};
 
+use crate::coroutine::RunTask;
 use crate::inputs::{self, Resolve};
 use crate::run::{self, Run, RunRef, Runs};
 use crate::workers::{self, Callback, RunPool, Seat};
@@ -174,9 +176,60 @@ impl TaskRunFuture {
         self.group.work.context.as_ref().map(|context| context.clone_ref(py))
     }
 
+    /// Stands in the graph of waits, as an awaiting run, between `__enter__` and `__exit__`.
+    fn _blocking(&self) -> Blocking {
+        let target = RunRef(Arc::clone(&self.group), self.index);
+        Blocking { target, edge: Mutex::new(None) }
+    }
+
     #[getter]
     fn _id(&self) -> u128 {
         self.group.id(self.index)
+    }
+}
+
+/// The wait of code that awaits a run instead of blocking a thread.
+#[pyclass(frozen, module = "oxtask._core")]
+pub(crate) struct Blocking {
+    target: RunRef,
+    edge: Mutex<Option<Edge>>,
+}
+
+type Edge = (Option<(RunRef, u64)>, Option<Py<RunTask>>);
+
+#[pymethods]
+impl Blocking {
+    fn __enter__(&self, py: Python<'_>) -> PyResult<()> {
+        if let Some(pool) = self.target.0.pool() {
+            if pool.tag() != runtime::get().generation {
+                return Err(forked(py));
+            }
+            pool.ensure_worker();
+        }
+        let edge = match current_run(py) {
+            Some(current) => Some(enter_edge(py, &current, vec![self.target.clone()])?),
+            None => None,
+        };
+        let current = py.import("asyncio")?.call_method0("current_task")?;
+        let task = current.cast_into::<RunTask>().ok();
+        if let Some(task) = &task {
+            task.call_method0("_give_slot")?;
+        }
+        *self.edge.lock() = Some((edge, task.map(Bound::unbind)));
+        Ok(())
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
+        let Some((edge, task)) = self.edge.lock().take() else { return Ok(()) };
+        if let Some((waiter, ticket)) = edge {
+            let gone = runtime::get().waits.lock().leave(&waiter, ticket);
+            drop(gone);
+        }
+        if let Some(task) = task {
+            task.bind(py).call_method0("_take_slot")?;
+        }
+        Ok(())
     }
 }
 
@@ -190,6 +243,20 @@ pub(crate) fn code(outcome: Outcome) -> u8 {
         Outcome::NotReady => 5,
         Outcome::Chosen { failed: false } => 6,
         Outcome::Chosen { failed: true } => 7,
+    }
+}
+
+/// The outcome with a code.
+pub(crate) fn outcome(code: u8) -> Outcome {
+    match code {
+        0 => Outcome::Completed,
+        1 => Outcome::Failed,
+        2 => Outcome::TimedOut,
+        4 => Outcome::Cancelled,
+        5 => Outcome::NotReady,
+        6 => Outcome::Chosen { failed: false },
+        7 => Outcome::Chosen { failed: true },
+        _ => Outcome::Crashed,
     }
 }
 
@@ -238,9 +305,9 @@ fn run_here(py: Python<'_>, group: &Runs, index: u32) -> bool {
     if pool.is_cancelled() || pool.tag() != runtime::get().generation {
         return false;
     }
-    let own = workers::desk().is_some_and(|(held, seat)| {
-        Arc::ptr_eq(&held, pool) && !workers::slot_lost(&seat)
-    });
+    let own = workers::desk()
+        .is_some_and(|(held, seat)| Arc::ptr_eq(&held, pool) && !workers::slot_lost(&seat))
+        || crate::loops::stepping().is_some_and(|held| Arc::ptr_eq(&held, pool));
     workers::nested(|| {
         // A worker of the pool is blocked here anyway and lends its own slot.
         if !own && !pool.try_slot() {
@@ -289,6 +356,9 @@ impl Waiting {
         {
             pool.release_slot();
             waiting.slot = Some(pool);
+        } else if let Some(pool) = crate::loops::stepping() {
+            pool.release_slot();
+            waiting.slot = Some(pool);
         }
         Ok(waiting)
     }
@@ -299,7 +369,7 @@ impl Waiting {
             drop(gone);
         }
         if let Some(pool) = self.slot {
-            let lost = workers::desk().is_none_or(|(_, seat)| workers::slot_lost(&seat));
+            let lost = workers::desk().is_some_and(|(_, seat)| workers::slot_lost(&seat));
             if !lost {
                 boundary::detached(py, || pool.claim_slot(None));
             }

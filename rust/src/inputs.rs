@@ -237,3 +237,30 @@ pub(crate) fn pending(found: &[Py<TaskRunFuture>]) -> impl Iterator<Item = &Py<T
         !matches!(group.phase(index), Phase::Done(_))
     })
 }
+
+/// What must be done to `value` before a body sees it: 0 nothing, 1 the core's walk, 2 Python's.
+#[pyfunction]
+pub(crate) fn needs_resolving(value: &Bound<'_, PyAny>) -> PyResult<u8> {
+    Ok(scan(value, 0, &mut Vec::new())? as u8)
+}
+
+/// `value` with results in the place of futures, after waiting for them on this thread.
+#[pyfunction(name = "resolve")]
+pub(crate) fn resolve_here<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = value.py();
+    let mut found = Vec::new();
+    let how = scan(value, 0, &mut found)?;
+    for future in &found {
+        let (group, index) = future.get().run();
+        crate::futures::wait_for_run(py, group, index, None)?;
+    }
+    match crate::run::resolve(value, how) {
+        Ok(resolved) => Ok(resolved),
+        Err(Unresolved::Error(error)) => Err(error),
+        Err(Unresolved::Upstream(future)) => {
+            let id = future.getattr(py, "task_run_id")?;
+            let message = py.import("oxtask._internal.inputs")?.call_method1("upstream_message", (id,))?;
+            Err(crate::error::oxtask(py, "UpstreamTaskError", message.extract()?))
+        }
+    }
+}

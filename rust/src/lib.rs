@@ -1,8 +1,10 @@
 //! `oxtask._core`: the scheduler, futures and argument walk behind `oxtask`. See `python/oxtask/_core.pyi`.
 
+mod alarm;
 mod boundary;
 mod clock;
 mod context;
+mod coroutine;
 mod error;
 mod futures;
 mod gather;
@@ -22,9 +24,15 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _core {
     #[pymodule_export]
-    use super::futures::TaskRunFuture;
+    use super::alarm::Alarm;
+    #[pymodule_export]
+    use super::coroutine::RunTask;
+    #[pymodule_export]
+    use super::futures::{Blocking, TaskRunFuture};
     #[pymodule_export]
     use super::gather::{Completions, settled, unsettled, values, wait_all};
+    #[pymodule_export]
+    use super::inputs::{needs_resolving, resolve_here};
     #[pymodule_export]
     use super::plan::Plan;
     #[pymodule_export]
@@ -34,9 +42,9 @@ mod _core {
     #[pymodule_export]
     use super::runner::Runner;
     #[pymodule_export]
-    use super::runtime::{after_fork_in_child, leave};
+    use super::runtime::{after_fork_in_child, jittered, leave};
     #[pymodule_export]
-    use super::task::TaskBase;
+    use super::task::{TaskBase, begin_direct, settle};
 
     use super::*;
 

@@ -81,15 +81,24 @@ pub(crate) struct Run {
     /// The `TaskRunContext` that Python built for it.
     view: Mutex<Option<Py<PyAny>>>,
     pub(crate) seat: Option<Arc<Seat>>,
+    /// The input, or the pair of arguments that took its place.
+    input: Mutex<(Shape, Option<Py<PyAny>>)>,
 }
 
 impl Run {
-    pub(crate) fn new(group: Runs, index: u32, attempt: u32, seat: Option<&Arc<Seat>>) -> Self {
+    pub(crate) fn new(
+        group: Runs,
+        index: u32,
+        attempt: u32,
+        seat: Option<&Arc<Seat>>,
+        input: Option<Py<PyAny>>,
+    ) -> Self {
+        let input = Mutex::new((group.work.shape, input));
         let seat = seat.cloned();
-        Self { group, index, attempt: AtomicU32::new(attempt), view: Mutex::new(None), seat }
+        Self { group, index, attempt: AtomicU32::new(attempt), view: Mutex::new(None), seat, input }
     }
 
-    fn number(&self) -> u32 {
+    pub(crate) fn number(&self) -> u32 {
         self.attempt.load(Ordering::Relaxed)
     }
 }
@@ -114,6 +123,31 @@ impl Run {
     #[getter]
     fn context(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.group.work.context.as_ref().map(|context| context.clone_ref(py))
+    }
+
+    /// The positional and the keyword arguments, resolved.
+    #[getter]
+    fn arguments<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyDict>)> {
+        let (shape, input) = {
+            let input = self.input.lock();
+            (input.0, input.1.as_ref().map(|held| held.clone_ref(py)))
+        };
+        let input = input.unwrap_or_else(|| PyTuple::empty(py).into_any().unbind());
+        arguments(py, shape, input.bind(py))
+    }
+
+    fn set_arguments(&self, args: Py<PyAny>, kwargs: Py<PyAny>, py: Python<'_>) -> PyResult<()> {
+        let pair = PyTuple::new(py, [args, kwargs])?.into_any().unbind();
+        let old = std::mem::replace(&mut *self.input.lock(), (Shape::ArgsKwargs, Some(pair)));
+        drop(old);
+        Ok(())
+    }
+
+    /// Raises `RunInterrupted` in the thread that is still in the body; false if none is.
+    fn interrupt(&self, py: Python<'_>) -> PyResult<bool> {
+        let Some(seat) = &self.seat else { return Ok(false) };
+        let exception = python::engine(py)?.getattr("RunInterrupted")?.unbind();
+        Ok(seat.interrupt(py, &self.group, self.index, &exception))
     }
 
     #[getter]
@@ -192,7 +226,7 @@ pub(crate) fn record(py: Python<'_>, group: &Runs, index: u32) -> Option<Py<PyAn
 }
 
 /// What an attempt came to.
-enum Ended {
+pub(crate) enum Ended {
     Done(Outcome, Option<Py<PyAny>>),
     /// Not yet: the next attempt begins after so many seconds.
     Delay(f64),
@@ -207,26 +241,49 @@ pub(crate) fn execute(py: Python<'_>, group: &Runs, index: u32, seat: Option<&Ar
     }
 }
 
+/// The input of an attempt, resolved; `None` if the run has ended for want of it.
+pub(crate) fn ready_input<'py>(
+    py: Python<'py>,
+    group: &Runs,
+    index: u32,
+    attempt: u32,
+    input: Bound<'py, PyAny>,
+) -> Option<Bound<'py, PyAny>> {
+    let spec = &group.work;
+    // A retry finds its input resolved.
+    if attempt > 1 || (spec.resolve == Resolve::Nothing && spec.wait_for.is_none()) {
+        return Some(input);
+    }
+    let checked = match &spec.wait_for {
+        Some(wait_for) => py
+            .import("oxtask._internal.inputs")
+            .and_then(|module| module.call_method1("check_wait_for", (wait_for,)))
+            .map(drop),
+        None => Ok(()),
+    };
+    match checked.map_err(Unresolved::from).and_then(|()| resolve(&input, spec.resolve)) {
+        Ok(resolved) => Some(resolved),
+        Err(unresolved) => {
+            refuse(py, group, index, attempt, unresolved);
+            None
+        }
+    }
+}
+
 fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: Option<&Arc<Seat>>) {
     let spec = &group.work;
     let attempt = begun.attempt;
-    let mut input = begun.input.into_bound(py);
-    // A retry finds its input resolved.
-    if attempt == 1 && spec.resolve != Resolve::Nothing {
-        match resolve(&input, spec.resolve) {
-            Ok(resolved) => input = resolved,
-            Err(unresolved) => return refuse(py, group, index, attempt, unresolved),
-        }
-    }
+    let input = begun.input.into_bound(py);
+    let Some(input) = ready_input(py, group, index, attempt, input) else { return };
     let outer = seat.and_then(|seat| seat.enter(group, index));
-    let run = match boundary::untracked(py, Run::new(Arc::clone(group), index, attempt, seat)) {
+    let run = Run::new(Arc::clone(group), index, attempt, seat, Some(input.clone().unbind()));
+    let run = match boundary::untracked(py, run) {
         Ok(run) => run,
         Err(error) => {
             return settle(py, group, index, attempt, Outcome::Crashed, Some(exception(py, error)));
         }
     };
-    let keeps = spec.rich && spec.plan.get().has_timeout;
-    if keeps {
+    if spec.rich && spec.plan.get().has_timeout {
         drop(group.keep(index, attempt, input.clone().unbind()));
     }
     let ended = context::within(py, spec.context.as_ref(), run.as_any(), || {
@@ -241,7 +298,7 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
     finish(py, group, index, attempt, ended, input);
 }
 
-fn finish(
+pub(crate) fn finish(
     py: Python<'_>,
     group: &Runs,
     index: u32,
@@ -266,11 +323,12 @@ pub(crate) fn take_over(
     index: u32,
     attempt: u32,
     kept: Option<Py<PyAny>>,
-    thread_id: u64,
+    seat: &Arc<Seat>,
 ) {
+    let thread_id = seat.thread_id.load(Ordering::Relaxed);
     let spec = &group.work;
     let input = kept.unwrap_or_else(|| py.None()).into_bound(py);
-    let ended = Bound::new(py, Run::new(Arc::clone(group), index, attempt, None))
+    let ended = Bound::new(py, Run::new(Arc::clone(group), index, attempt, Some(seat), None))
         .and_then(|run| {
             let ended = context::within(py, spec.context.as_ref(), run.as_any(), || {
                 let answer = python::engine(py)?.call_method1("expired", (&run, thread_id))?;
@@ -296,10 +354,48 @@ fn plain(py: Python<'_>, spec: &Spec, run: &Bound<'_, Run>, input: &Bound<'_, Py
             Err(error) => Err(error),
         },
     };
+    ended(py, false, run, result)
+}
+
+/// What a body or an engine that returned or raised makes of the attempt.
+#[inline]
+pub(crate) fn ended(
+    py: Python<'_>,
+    rich: bool,
+    run: &Bound<'_, Run>,
+    result: PyResult<Bound<'_, PyAny>>,
+) -> Ended {
     match result {
+        Ok(answer) if rich => read_answer(&answer)
+            .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error)))),
+        Err(error) if rich => Ended::Done(Outcome::Crashed, Some(exception(py, error))),
         Ok(value) if is_plain(&value) => Ended::Done(Outcome::Completed, Some(value.unbind())),
-        Ok(value) => judge(py, run, "returned", value.into_any()),
+        Ok(value) => judge(py, run, "returned", value),
         Err(error) => judge(py, run, "raised", error.into_value(py).into_bound(py).into_any()),
+    }
+}
+
+/// The coroutine of an async run.
+pub(crate) fn coroutine<'py>(
+    py: Python<'py>,
+    spec: &Spec,
+    run: &Bound<'py, Run>,
+    input: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let function = &spec.plan.get().function;
+    if spec.rich {
+        let (args, kwargs) = arguments(py, spec.shape, input)?;
+        let engine = python::engine(py)?.getattr("arun_attempt")?.unbind();
+        let all = PyTuple::new(py, [run.as_any(), args.as_any(), kwargs.as_any()])?;
+        return boundary::call(py, &engine, all.as_any(), None);
+    }
+    match spec.shape {
+        Shape::One => boundary::call_one(py, function, input),
+        Shape::Args => boundary::call(py, function, input, None),
+        Shape::ArgsKwargs => {
+            let (args, kwargs) = split(input)?;
+            boundary::call(py, function, &args, Some(kwargs.as_any()))
+        }
     }
 }
 
@@ -310,10 +406,7 @@ fn drive(py: Python<'_>, spec: &Spec, run: &Bound<'_, Run>, input: &Bound<'_, Py
         let all = PyTuple::new(py, [run.as_any(), args.as_any(), kwargs.as_any()])?;
         boundary::call(py, &engine, all.as_any(), None)
     });
-    match answer.and_then(|answer| read_answer(&answer)) {
-        Ok(ended) => ended,
-        Err(error) => Ended::Done(Outcome::Crashed, Some(exception(py, error))),
-    }
+    ended(py, true, run, answer)
 }
 
 /// Asks the Python engine what an exception or an unusual return value means.
@@ -341,7 +434,11 @@ pub(crate) fn judge_direct<'py>(
     match judge(py, run, what, value.clone()) {
         Ended::Done(outcome, output) => {
             let output = output.map_or(value, |output| output.into_bound(py));
-            let answer = result.map(|_| output.clone());
+            // A state that the body chose goes to the caller as the body returned it.
+            let answer = match outcome {
+                Outcome::Completed => result.map(|_| output.clone()),
+                _ => result,
+            };
             (answer, (outcome, output))
         }
         Ended::Delay(_) | Ended::Lost => (result, (Outcome::Crashed, value)),
@@ -420,7 +517,7 @@ pub(crate) fn resolve<'py>(
 
 /// Ends a run whose inputs could not be had.
 fn refuse(py: Python<'_>, group: &Runs, index: u32, attempt: u32, unresolved: Unresolved) {
-    let result = Bound::new(py, Run::new(Arc::clone(group), index, attempt, None)).and_then(|run| {
+    let result = Bound::new(py, Run::new(Arc::clone(group), index, attempt, None, None)).and_then(|run| {
         let engine = python::engine(py)?;
         context::within(py, group.work.context.as_ref(), run.as_any(), || {
             let answer = match unresolved {

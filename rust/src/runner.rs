@@ -11,7 +11,6 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::futures::{self, TaskRunFuture, Waiting};
 use crate::inputs::{self, Resolve};
-use crate::plan::Plan;
 use crate::run::{Runs, Shape, Spec};
 use crate::workers::{self, PyHost, RunPool, Seat};
 use crate::{boundary, clock, context, error, python, runtime};
@@ -165,7 +164,7 @@ impl Runner {
             }
         }
         if running {
-            for (group, index) in self.bodies() {
+            for (group, index) in self.bodies(py) {
                 let (done, was_running) = workers::cancel(py, &group, index);
                 count += usize::from(done);
                 if was_running {
@@ -183,7 +182,7 @@ impl Runner {
     }
 
     /// The runs whose bodies are under way.
-    fn bodies(&self) -> Vec<(Runs, u32)> {
+    fn bodies(&self, py: Python<'_>) -> Vec<(Runs, u32)> {
         let address = Arc::as_ptr(&self.pool) as usize;
         let seats: Vec<_> = SEATS
             .lock()
@@ -192,7 +191,7 @@ impl Runner {
             .map(|(_, seat)| Arc::clone(seat))
             .collect();
         let mut bodies: Vec<_> = seats.iter().filter_map(|seat| seat.body()).collect();
-        bodies.extend(crate::loops::bodies(&self.pool));
+        bodies.extend(crate::loops::bodies(py, &self.pool));
         bodies
     }
 }
@@ -367,6 +366,3 @@ pub(crate) fn submit<'py>(
 }
 
 pub(crate) use crate::task::TaskBase;
-
-/// The plan of a task, made on first use.
-pub(crate) type PlanRef = Py<Plan>;

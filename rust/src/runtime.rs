@@ -81,6 +81,13 @@ impl Runtime {
     }
 }
 
+/// A delay in seconds, spread by a jitter factor; see `oxtask_core::retry`.
+#[pyfunction]
+pub(crate) fn jittered(seconds: f64, jitter_factor: f64) -> f64 {
+    let base = crate::workers::seconds_of(seconds);
+    oxtask_core::retry::jittered(base, jitter_factor, get().uniform()).as_secs_f64()
+}
+
 /// Called in a forked child before it does anything else.
 #[pyfunction]
 pub(crate) fn after_fork_in_child() {

@@ -7,7 +7,6 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::futures::TaskRunFuture;
 use crate::inputs::{self, Resolve};
 use crate::plan::{Kind, Plan};
 use crate::run::{self, Run, Shape, Spec};
@@ -103,14 +102,19 @@ fn call<'py>(
         plan,
         rich: false,
         context: None,
-        shape: Shape::Args,
+        shape: if kwargs.is_some() { Shape::ArgsKwargs } else { Shape::Args },
         resolve: Resolve::Nothing,
         wait_for: None,
     };
     let ids = runtime::get().ids.reserve(now, 1);
     let group = Group::inline(spec, None, ids, now, py.None());
     group.begin(0, now);
-    let run = boundary::untracked(py, Run::new(Arc::clone(&group), 0, 1, None))?;
+    let input = match &kwargs {
+        Some(kwargs) => PyTuple::new(py, [args.as_any(), kwargs.as_any()])?.into_any(),
+        None => args.clone().into_any(),
+    };
+    let run = Run::new(Arc::clone(&group), 0, 1, None, Some(input.unbind()));
+    let run = boundary::untracked(py, run)?;
     let function = &group.work.plan.get().function;
     let kwargs = kwargs.as_ref().map(Bound::as_any);
     let (answer, ended) = context::within(py, None, run.as_any(), || {
@@ -125,7 +129,35 @@ fn call<'py>(
     answer
 }
 
-/// The future of a run, for the Python engine.
-pub(crate) fn future_of(run: &Run) -> TaskRunFuture {
-    TaskRunFuture::new(Arc::clone(&run.group), run.index)
+/// A run of a direct call, begun; the caller runs it and settles it.
+#[pyfunction]
+pub(crate) fn begin_direct<'py>(
+    task: &Bound<'py, TaskBase>,
+    args: &Bound<'py, PyAny>,
+    kwargs: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, Run>> {
+    let py = task.py();
+    let plan = TaskBase::plan(task)?;
+    let spec = Spec {
+        task: task.clone().into_any().unbind(),
+        rich: plan.get().is_rich(py),
+        plan,
+        context: None,
+        shape: Shape::ArgsKwargs,
+        resolve: Resolve::Nothing,
+        wait_for: None,
+    };
+    let now = clock::now();
+    let group = Group::inline(spec, None, runtime::get().ids.reserve(now, 1), now, py.None());
+    group.begin(0, now);
+    let input = PyTuple::new(py, [args, kwargs])?.into_any().unbind();
+    boundary::untracked(py, Run::new(group, 0, 1, None, Some(input)))
+}
+
+/// Ends a run that was begun by `begin_direct`.
+#[pyfunction]
+pub(crate) fn settle(py: Python<'_>, run: &Bound<'_, Run>, code: u8, output: Option<Py<PyAny>>) {
+    let held = run.get();
+    let outcome = crate::futures::outcome(code);
+    crate::run::settle(py, &held.group, held.index, held.number(), outcome, output);
 }

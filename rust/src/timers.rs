@@ -19,6 +19,8 @@ pub(crate) enum Entry {
     Wake(Weak<Group<Spec>>, u32, u32),
     /// A run's attempt is out of time.
     Deadline(Weak<Group<Spec>>, u32, u32, Arc<Seat>),
+    /// The time of code on a caller's own thread is up.
+    Alarm(Arc<crate::alarm::Bell>),
     /// A pool with ready work and no idle worker is looked at.
     Tick(Weak<Pool<Spec>>),
 }
@@ -105,6 +107,10 @@ fn fire(entry: Entry) -> Option<Arc<Pool<Spec>>> {
             if let Some(group) = group.upgrade() {
                 Expired::begin(&group, index, attempt, &seat);
             }
+            None
+        }
+        Entry::Alarm(bell) => {
+            bell.ring();
             None
         }
         Entry::Tick(pool) => {

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 
 use crate::run::{self, Runs, Spec};
 use crate::timers::{self, Entry};
-use crate::{boundary, clock, error, python, runtime};
+use crate::{boundary, clock, python, runtime};
 
 /// A worker without work for this long leaves.
 const IDLE_LIMIT: Duration = Duration::from_secs(5);
@@ -26,6 +26,8 @@ pub(crate) type RunPool = Arc<Pool<Spec>>;
 pub(crate) enum Callback {
     /// `function(future)`.
     Python { function: Py<PyAny>, future: Py<PyAny> },
+    /// The time of code on another thread is up.
+    Bell(Arc<crate::alarm::Bell>),
     /// A run was taken from the thread in `seat`; the attempt is the one that now speaks for it.
     Expired { group: Runs, index: u32, attempt: u32, kept: Option<Py<PyAny>>, seat: Arc<Seat> },
 }
@@ -38,9 +40,9 @@ impl Callback {
                     python::callback_failed(py, &raised);
                 }
             }
+            Self::Bell(bell) => bell.inject(py),
             Self::Expired { group, index, attempt, kept, seat } => {
-                let thread_id = seat.thread_id.load(Ordering::Relaxed);
-                run::take_over(py, &group, index, attempt, kept, thread_id);
+                run::take_over(py, &group, index, attempt, kept, &seat);
             }
         }
     }
@@ -273,9 +275,4 @@ fn thread_ident() -> u64 {
     unsafe {
         u64::from(ffi::PyThread_get_thread_ident())
     }
-}
-
-/// Reports an error of code that nobody waits for.
-pub(crate) fn report(py: Python<'_>, raised: &PyErr) {
-    error::unraisable(py, raised);
 }

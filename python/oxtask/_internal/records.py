@@ -60,6 +60,8 @@ class Record:  # noqa: PLW1641 - mutable and equal by content; the kinds that ha
     _factories: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     _conversions: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = {}
     _not_compared: ClassVar[tuple[str, ...]] = ()
+    # Each field with its conversion: one look-up tells whether it exists and what to do with it.
+    _given: ClassVar[dict[str, Callable[[Any, str], Any] | None]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -68,6 +70,7 @@ class Record:  # noqa: PLW1641 - mutable and equal by content; the kinds that ha
             inherited, added = getattr(base, name), own.get(name, nothing)
             merged = {**inherited, **added} if isinstance(added, dict) else (*inherited, *added)
             setattr(cls, name, merged)
+        cls._given = {name: cls._conversions.get(name) for name in cls._fields}
 
     def __init__(self, **fields: Any) -> None:
         """Set the given fields; one that is ``None`` gets its default.
@@ -89,23 +92,30 @@ class Record:  # noqa: PLW1641 - mutable and equal by content; the kinds that ha
                 raise AttributeError(
                     f"{cls.__name__!r} object has no attribute {name!r}", name=name, obj=self
                 )
-            value = factory(self)
-            with _fill_lock:
-                try:
-                    return object.__getattribute__(self, name)
-                except AttributeError:
-                    object.__setattr__(self, name, value)
-            return value
+            return self._settle(name, factory(self))
+
+    def _settle(self, name: str, value: Any, unset: Any = None) -> Any:
+        """Put ``value`` in a slot that is empty or holds ``unset``; return what is there then."""
+        with _fill_lock:
+            try:
+                there = object.__getattribute__(self, name)
+            except AttributeError:
+                there = unset
+            if there is unset:
+                object.__setattr__(self, name, value)
+                there = value
+        return there
 
     def _fill(self, values: Mapping[str, Any], *, skip_none: bool = False) -> None:
         for name, value in values.items():
-            if name not in self._fields:
-                raise self._unknown_field(name)
-            if value is None and skip_none:
-                continue
-            convert = self._conversions.get(name)
-            converted = value if convert is None or value is None else convert(value, name)
-            object.__setattr__(self, name, converted)
+            try:
+                convert = self._given[name]
+            except KeyError:
+                raise self._unknown_field(name) from None
+            if value is not None and convert is not None:
+                object.__setattr__(self, name, convert(value, name))
+            elif value is not None or not skip_none:
+                object.__setattr__(self, name, value)
 
     def _unknown_field(self, name: str) -> TypeError:
         cls = type(self)

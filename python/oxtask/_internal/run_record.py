@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from oxtask._internal.ids import new_id, to_uuid
+from oxtask._internal.ids import to_uuid
+from oxtask._internal.lazy_fields import Duration, Identity, Moment
 from oxtask._internal.records import Record
 from oxtask._internal.slugs import random_slug
 from oxtask._internal.state import State, engine_state
-from oxtask._internal.state_types import StateDetails, StateType
+from oxtask._internal.state_types import TERMINAL_STATES, StateType
 from oxtask._internal.text import short_repr
-from oxtask._internal.times import microsecond_after, no_duration, to_duration, to_utc
+from oxtask._internal.times import to_duration, to_utc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from typing_extensions import Self
+
+
+def _to_id(value: Any, name: str) -> UUID | int:
+    # The engine's numbers stay numbers until they are read.
+    if type(value) is int and 0 <= value < 1 << 128:
+        return value
+    return to_uuid(value, name)
 
 
 def _to_tags(value: Any, name: str) -> list[str]:
@@ -34,21 +42,21 @@ class RunRecord(Record):
     """What task runs and flow runs have in common."""
 
     __slots__ = (
+        "_end_time",
+        "_estimated_run_time",
+        "_estimated_start_time_delta",
+        "_expected_start_time",
+        "_id",
+        "_next_scheduled_start_time",
+        "_start_time",
         "_state",
+        "_total_run_time",
         "created",
         "empirical_policy",
-        "end_time",
-        "estimated_run_time",
-        "estimated_start_time_delta",
-        "expected_start_time",
-        "id",
         "labels",
         "name",
-        "next_scheduled_start_time",
         "run_count",
-        "start_time",
         "tags",
-        "total_run_time",
         "updated",
     )
     _fields: ClassVar[tuple[str, ...]] = (
@@ -71,26 +79,19 @@ class RunRecord(Record):
     )
     _derived = ("state_id", "state_type", "state_name")
     _constants: ClassVar[Mapping[str, Any]] = {
-        "_state": None,
-        "run_count": 0,
-        "expected_start_time": None,
-        "next_scheduled_start_time": None,
-        "start_time": None,
-        "end_time": None,
+        "_estimated_run_time": 0,
+        "_estimated_start_time_delta": 0,
+        "_next_scheduled_start_time": None,
         "created": None,
         "updated": None,
     }
     _factories: ClassVar[Mapping[str, Any]] = {
-        "id": lambda _: new_id(),
         "name": lambda _: random_slug(),
         "tags": lambda _: [],
         "labels": lambda _: {},
-        "total_run_time": lambda _: no_duration(),
-        "estimated_run_time": lambda _: no_duration(),
-        "estimated_start_time_delta": lambda _: no_duration(),
     }
     _conversions: ClassVar[Mapping[str, Any]] = {
-        "id": to_uuid,
+        "id": _to_id,
         "tags": _to_tags,
         "labels": to_dict,
         "state": lambda value, _: State.model_validate(value),
@@ -105,23 +106,46 @@ class RunRecord(Record):
         "updated": to_utc,
     }
 
-    id: UUID
+    if TYPE_CHECKING:
+        id: UUID
+        expected_start_time: datetime | None
+        next_scheduled_start_time: datetime | None
+        start_time: datetime | None
+        end_time: datetime | None
+        total_run_time: timedelta
+        estimated_run_time: timedelta
+        estimated_start_time_delta: timedelta
+    else:
+        id = Identity()
+        expected_start_time = Moment()
+        next_scheduled_start_time = Moment()
+        start_time = Moment()
+        end_time = Moment()
+        total_run_time = Duration()
+        estimated_run_time = Duration()
+        estimated_start_time_delta = Duration()
     name: str
     tags: list[str]
     labels: dict[str, Any]
     run_count: int
-    expected_start_time: datetime | None
-    next_scheduled_start_time: datetime | None
-    start_time: datetime | None
-    end_time: datetime | None
-    total_run_time: timedelta
-    estimated_run_time: timedelta
-    estimated_start_time_delta: timedelta
     created: datetime | None
     updated: datetime | None
+    _id: UUID | int | None
+    _expected_start_time: datetime | int | None
+    _start_time: datetime | int | None
+    _end_time: datetime | int | None
+    _total_run_time: timedelta | int
     _state: State[Any] | None
 
     def __init__(self, **fields: Any) -> None:
+        # What every run touches is set here: an unset slot costs an exception to read.
+        self._id = None
+        self._state = None
+        self._expected_start_time = None
+        self._start_time = None
+        self._end_time = None
+        self._total_run_time = 0
+        self.run_count = 0
         if not fields.get("name"):
             fields.pop("name", None)
         super().__init__(**fields)
@@ -137,10 +161,10 @@ class RunRecord(Record):
             **fields: Fields of the record.
         """
         run = cls(**fields)
-        pending = engine_state(StateType.PENDING, timestamp=timestamp)
+        pending = engine_state(StateType.PENDING, None, timestamp)
         run.set_state(pending)
-        if run.expected_start_time is None:
-            run.expected_start_time = pending.timestamp
+        if run._expected_start_time is None:
+            run._expected_start_time = pending._timestamp  # noqa: SLF001 - may be a number yet
         return run
 
     @property
@@ -181,12 +205,44 @@ class RunRecord(Record):
         previous = self._state
         if state is previous:
             return
-        self._own(state.state_details)
-        if previous is not None and state.timestamp <= previous.timestamp:
-            state.timestamp = microsecond_after(previous.timestamp)
+        state._join(*self._run_ids())  # noqa: SLF001 - records and states are one mechanism
+        if previous is not None:
+            state._follow(previous)  # noqa: SLF001
         self.state = state
 
-    def _own(self, details: StateDetails) -> None:
+    def enter_state(self, state: State[Any]) -> None:
+        """Let the run enter a state as `set_state` does, and keep its times and counts.
+
+        The first running state starts the run and each one counts as an attempt. The time spent in
+        running states adds up.
+        """
+        previous = self._state
+        if state is previous:
+            return
+        self.set_state(state)
+        if previous is not None and previous.type is StateType.RUNNING:
+            self._add_run_time(previous, state)
+        if state.type is StateType.RUNNING:
+            self.run_count += 1
+            if self._start_time is None:
+                self._start_time = state._timestamp  # noqa: SLF001 - may be a number yet
+        elif state.type in TERMINAL_STATES:
+            self._finish(state._timestamp)  # noqa: SLF001
+
+    def _add_run_time(self, since: State[Any], until: State[Any]) -> None:
+        start, end, total = since._timestamp, until._timestamp, self._total_run_time  # noqa: SLF001
+        if isinstance(start, int) and isinstance(end, int) and isinstance(total, int):
+            # In whole microseconds, as the time stamps are read: the sum must fit them.
+            self._total_run_time = total + (end // 1000 - start // 1000) * 1000
+        else:
+            self._total_run_time = self.total_run_time + (until.timestamp - since.timestamp)
+
+    def _finish(self, moment: datetime | int) -> None:
+        """Take note of the time at which the run entered a final state."""
+        raise NotImplementedError
+
+    def _run_ids(self) -> tuple[UUID | int | None, UUID | int | None]:
+        """Return the task run and the flow run that the states of this run belong to."""
         raise NotImplementedError
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeGuard, Ty
 
 from oxtask._internal.dispatch import in_async_context
 from oxtask._internal.ids import new_id, to_uuid
+from oxtask._internal.lazy_fields import Identity, Moment
 from oxtask._internal.records import Record
 from oxtask._internal.state_types import (
     CANCELLED,
@@ -29,7 +30,7 @@ from oxtask._internal.state_types import (
     StateType,
     to_state_type,
 )
-from oxtask._internal.times import datetime_from_nanoseconds, to_utc, utc_now
+from oxtask._internal.times import datetime_from_nanoseconds, microsecond_after, to_utc, utc_now
 from oxtask.exceptions import MissingResult, PausedRun, UnfinishedRun
 from oxtask.results import ResultRecord
 
@@ -73,15 +74,14 @@ class State(Record, Generic[R_co]):
     """
 
     __slots__ = (
+        "_id",
         "_raised",
-        "_seed",
+        "_state_details",
+        "_timestamp",
         "created",
         "data",
-        "id",
         "message",
         "name",
-        "state_details",
-        "timestamp",
         "type",
         "updated",
     )
@@ -102,7 +102,6 @@ class State(Record, Generic[R_co]):
         "created": None,
         "updated": None,
         "_raised": None,
-        "_seed": (None, None, None, None),
     }
     _conversions: ClassVar[Mapping[str, Any]] = {
         "id": to_uuid,
@@ -114,18 +113,23 @@ class State(Record, Generic[R_co]):
     }
     _not_compared = ("id", "created", "updated")
 
-    id: UUID
+    if TYPE_CHECKING:
+        id: UUID
+        timestamp: datetime
+    else:
+        id = Identity()
+        timestamp = Moment()
     type: StateType
     name: str
-    timestamp: datetime
     message: str | None
-    state_details: StateDetails
     data: Any
     created: datetime | None
     updated: datetime | None
-    # What timestamp and state_details are made from: (nanoseconds or datetime, task run id, flow
-    # run id, further details). Once made, they count and the seed does not.
-    _seed: tuple[datetime | int | None, UUID | int | None, UUID | int | None, Any]
+    _id: UUID | int | None
+    _timestamp: datetime | int
+    # The details, or what they are made from when they are read first: (task run id, flow run id,
+    # further fields), or None if there is nothing to say.
+    _state_details: StateDetails | tuple[Any, Any, Mapping[str, Any] | None] | None
     # The exception `result` raised, with the traceback it had before.
     _raised: tuple[BaseException, Any] | None
 
@@ -146,7 +150,9 @@ class State(Record, Generic[R_co]):
         self.name = name or DEFAULT_NAMES[self.type]
         self.message = message
         self.data = data
-        self._seed = (time.time_ns(), None, None, None)
+        self._timestamp = time.time_ns()
+        self._state_details = None
+        self._id = None
         optional = {"timestamp": timestamp, "id": id, "created": created, "updated": updated}
         self._fill(optional, skip_none=True)
         if state_details is not None:
@@ -154,33 +160,47 @@ class State(Record, Generic[R_co]):
             self.state_details = details.model_copy() if details is state_details else details
             self._schedule(self.state_details)
 
-    def _make_timestamp(self) -> datetime:
-        timestamp = self._seed[0]
-        if timestamp is None:
-            return utc_now()
-        if isinstance(timestamp, int):
-            return datetime_from_nanoseconds(timestamp)
-        return to_utc(timestamp, "timestamp")
-
-    def _make_details(self) -> StateDetails:
-        _, task_run_id, flow_run_id, further = self._seed
+    @property
+    def state_details(self) -> StateDetails:
+        """What the state knows beside its type, message and data."""
+        kept = self._state_details
+        if isinstance(kept, StateDetails):
+            return kept
+        task_run_id, flow_run_id, further = kept or (None, None, None)
         further = dict(further or ())
         scheduled_time = further.get("scheduled_time")
         if isinstance(scheduled_time, int):
             further["scheduled_time"] = datetime_from_nanoseconds(scheduled_time)
         details = StateDetails(task_run_id=task_run_id, flow_run_id=flow_run_id, **further)
         self._schedule(details)
-        return details
+        settled: StateDetails = self._settle("_state_details", details, unset=kept)
+        return settled
+
+    @state_details.setter
+    def state_details(self, details: StateDetails) -> None:
+        self._state_details = details
 
     def _schedule(self, details: StateDetails) -> None:
         if self.type is SCHEDULED and details.scheduled_time is None:
             details.scheduled_time = self.timestamp
 
-    _factories: ClassVar[Mapping[str, Any]] = {
-        "id": lambda _: new_id(),
-        "timestamp": _make_timestamp,
-        "state_details": _make_details,
-    }
+    def _join(self, task_run_id: UUID | int | None, flow_run_id: UUID | int | None) -> None:
+        """Make the state belong to these runs."""
+        kept = self._state_details
+        if isinstance(kept, StateDetails):
+            kept.task_run_id = None if task_run_id is None else to_uuid(task_run_id, "task_run_id")
+            kept.flow_run_id = None if flow_run_id is None else to_uuid(flow_run_id, "flow_run_id")
+        else:
+            self._state_details = (task_run_id, flow_run_id, None if kept is None else kept[2])
+
+    def _follow(self, previous: State[Any]) -> None:
+        """Make the state later than another, by a microsecond if it is not."""
+        own, before = self._timestamp, previous._timestamp
+        if isinstance(own, int) and isinstance(before, int):
+            if own // 1000 <= before // 1000:
+                self._timestamp = (before // 1000 + 1) * 1000
+        elif self.timestamp <= previous.timestamp:
+            self._timestamp = microsecond_after(previous.timestamp)
 
     def is_scheduled(self) -> bool:
         """Tell whether the run waits for a point in time."""
@@ -269,8 +289,7 @@ class State(Record, Generic[R_co]):
         try:
             return self._value(raise_on_failure)
         finally:
-            # A traceback keeps this frame, and a state keeps its exception: do not close the
-            # circle.
+            # A traceback keeps this frame, a state its exception: do not close the circle.
             del self
 
     @overload
@@ -386,12 +405,10 @@ def engine_state(  # noqa: PLR0917 - names cost time where the engine calls it
     state.name = name or DEFAULT_NAMES[type]
     state.message = message
     state.data = data
-    state._seed = (  # noqa: SLF001 - the fast way in
-        time.time_ns() if timestamp is None else timestamp,
-        task_run_id,
-        flow_run_id,
-        details,
-    )
+    # The fast way in: none of these is looked at before somebody reads it.
+    state._timestamp = time.time_ns() if timestamp is None else timestamp  # noqa: SLF001
+    state._state_details = (task_run_id, flow_run_id, details)  # noqa: SLF001
+    state._id = None  # noqa: SLF001
     return state
 
 

@@ -26,11 +26,6 @@ def utc_now() -> datetime:
     return datetime_class.now(epoch.tzinfo)
 
 
-def no_duration() -> timedelta:
-    """Return a duration of zero."""
-    return _classes()[1]()
-
-
 def microsecond_after(value: datetime) -> datetime:
     """Return the next point in time a datetime can tell from ``value``."""
     return value + _classes()[1](microseconds=1)
@@ -43,6 +38,11 @@ def datetime_from_nanoseconds(nanoseconds: int) -> datetime:
     """
     _, timedelta_class, epoch = _classes()
     return epoch + timedelta_class(microseconds=nanoseconds // 1000)
+
+
+def duration_from_nanoseconds(nanoseconds: int) -> timedelta:
+    """Return a duration of ``nanoseconds``, cut to whole microseconds."""
+    return _classes()[1](microseconds=nanoseconds // 1000)
 
 
 def to_utc(value: datetime | str, name: str) -> datetime:

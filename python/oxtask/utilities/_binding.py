@@ -229,7 +229,11 @@ class SignaturePlan:
             # `inspect` takes the marker of a required field, `x: int = Field()`, for a default.
             optional = {*self.defaults, *self.factories, *bound.arguments}
             missing = [n for n in (*self.positional, *self.keyword_only) if n not in optional]
-            reason = f"missing a required argument: {', '.join(map(repr, missing))}"
+            reason = (
+                f"missing a required argument: {', '.join(map(repr, missing))}"
+                if missing
+                else "the arguments do not fit the signature"
+            )
         msg = (
             f"Error binding parameters for function '{self.function_name}': {reason}.\n"
             f"It has signature '{self.signature_text()}' but "
@@ -279,36 +283,42 @@ class SignaturePlan:
         return tuple(args), kwargs
 
     def _split_positional(self, parameters: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Distribute the parameters that may go either way, and ``*args``."""
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
-        given = 0  # Without the defaults that were put in only to keep later values in place.
-        gap = False  # Something was left out, so later values cannot go by position.
+        rest = parameters.get(self.var_positional, ()) if self.var_positional is not None else ()
+        filled = 0  # Defaults at the end, put in only to keep later values in place.
+        gap = False  # A required parameter is missing: what follows would take its place.
+        skipped = False  # Something went by keyword, or not at all.
         for index, name in enumerate(self.positional):
-            by_position = not gap and self._goes_by_position(index, name, len(args))
+            by_position = not gap and (
+                bool(rest) or self._by_position(index, name, len(args), skipped)
+            )
+            skipped = skipped or not by_position
             if name not in parameters:
-                filler: dict[str, Any] = {}
-                if by_position and self._bind_default(filler, name, apply_defaults=True):
-                    args.append(filler[name])
-                else:
-                    gap = gap or by_position or self._receiver is None
+                default: dict[str, Any] = {}
+                if by_position and self._bind_default(default, name, apply_defaults=True):
+                    args.append(default[name])
+                    filled += 1
+                elif by_position:
+                    gap = True
             elif by_position:
                 args.append(parameters[name])
-                given = len(args)
+                filled = 0
             else:
                 kwargs[name] = parameters[name]
-                gap = gap or self._receiver is None
-        if self.var_positional is not None and not gap:
-            rest = parameters.get(self.var_positional, ())
-            if rest:
-                return [*args, *rest], kwargs
-        return args[:given], kwargs
+        if rest and not gap:
+            args.extend(rest)
+        elif filled:
+            del args[-filled:]
+        return args, kwargs
 
-    def _goes_by_position(self, index: int, name: str, taken: int) -> bool:
+    def _by_position(self, index: int, name: str, taken: int, skipped: bool) -> bool:
         if self._receiver is not None:
-            return self._receiver.takes_by_position(name, taken)
+            return self._receiver.takes_by_position(name, taken, skipped=skipped)
         if index < self.positional_only_count or self.var_positional is not None:
             return True
-        return name not in self.defaults and name not in self.factories
+        return not skipped and name not in self.defaults and name not in self.factories
 
     def with_defaults(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Return bound parameters in the order of the signature, with defaults for missing ones.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 MAX_REMEMBERED_CLASSES = 4096
+CACHED_HASH = "_attrs_cached_hash"  # where `attrs.define(cache_hash=True)` keeps it
 HEAP_TYPE = 1 << 9  # `Py_TPFLAGS_HEAPTYPE`: the class was made by a class statement
 
 
@@ -237,12 +238,21 @@ class AttrsContainer(ObjectContainer):
     def __init__(self, cls: type) -> None:
         names = [attribute.name for attribute in cls.__attrs_attrs__]  # type: ignore[attr-defined]
         super().__init__(cls, names)
+        # Besides its attributes, a class made by attrs has slots for what it caches.
+        self.slots = tuple(
+            slot
+            for slot in self.slots
+            if slot.__name__ in names or "__attrs_attrs__" not in vars(slot.__objclass__)
+        )
 
-    def fill(self, blank: Any, parts: list[Any], labels: Sequence[str], /) -> None:
-        super().fill(blank, parts, labels)
-        # `@define(cache_hash=True)` keeps the hash of the old contents here.
-        if hasattr(blank, "_attrs_cached_hash"):
-            object.__setattr__(blank, "_attrs_cached_hash", None)
+    def blank(self, value: Any) -> Any:
+        new = super().blank(value)
+        try:
+            object.__getattribute__(value, CACHED_HASH)
+        except AttributeError:
+            return new
+        object.__setattr__(new, CACHED_HASH, None)
+        return new
 
 
 class ModelContainer(Container):
@@ -254,14 +264,14 @@ class ModelContainer(Container):
         declared = model_fields(self.cls)
         attributes = instance_dict(value)
         found = {name: part for name, part in attributes.items() if name in declared}
-        found.update(_model_state(value, "__pydantic_extra__") or {})
+        found.update(_state(value, "__pydantic_extra__") or {})
         return list(found), list(found.values())
 
     def blank(self, value: Any) -> Any:
         new = self.copy_attributes(value, object.__new__(self.cls))
         # These were copied by reference; a change to the copy must not reach the original.
         for name in ("__pydantic_extra__", "__pydantic_fields_set__", "__pydantic_private__"):
-            state = _model_state(value, name)
+            state = _state(value, name)
             if state is not None:
                 object.__setattr__(new, name, state.copy())
         return new
@@ -272,7 +282,7 @@ class ModelContainer(Container):
             if name in attributes:
                 attributes[name] = part
             else:
-                _model_state(blank, "__pydantic_extra__")[name] = part
+                _state(blank, "__pydantic_extra__")[name] = part
 
 
 class AnnotationContainer(Container):
@@ -311,7 +321,8 @@ def model_fields(cls: Any) -> Any:
     return getattr(cls, "__pydantic_fields__", None) or cls.model_fields
 
 
-def _model_state(value: Any, name: str) -> Any:
+def _state(value: Any, name: str) -> Any:
+    """Return an attribute that is always there, unless the object was built in an unusual way."""
     try:
         return object.__getattribute__(value, name)
     except AttributeError:

@@ -68,9 +68,9 @@ def map_parameters(
 ) -> MappedParameters:
     """Find out over which arguments of a call to ``map`` to iterate.
 
-    An argument is iterated if it can be (see `oxtask.utilities.collections.isiterable`), unless it is
-    annotated with `unmapped`. Other annotations are put around each of its items. Members of ``*args``
-    and ``**kwargs`` are arguments of their own.
+    An argument is iterated if it can be (see `oxtask.utilities.collections.isiterable`), unless it
+    is annotated with `unmapped`. Other annotations are put around each of its items. Members of
+    ``*args`` and ``**kwargs`` are arguments of their own.
 
     Args:
         plan: The signature of the mapped callable.

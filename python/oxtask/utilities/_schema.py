@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, Field, TypeAdapter
 from pydantic.fields import FieldInfo
@@ -59,9 +59,9 @@ class ParameterSchema(BaseModel):
 def parameter_schema(fn: Callable[..., Any]) -> ParameterSchema:
     """Describe the parameters of a function.
 
-    Types that cannot be described as JSON, and annotations that cannot be evaluated, count as "any".
-    Descriptions come from the "Args" section of a docstring in Google style. ``self`` and ``cls``
-    are left out.
+    Types that cannot be described as JSON, and annotations that cannot be evaluated, count as
+    "any". Descriptions come from the "Args" section of a docstring in Google style. ``self`` and
+    ``cls`` are left out.
 
     Args:
         fn: The function.
@@ -123,10 +123,10 @@ def generate_parameter_schema(
 
 
 def parameter_docstrings(docstring: str | None) -> dict[str, str]:
-    """Return the descriptions of parameters in a docstring of Google style.
+    r"""Return the descriptions of parameters in a docstring of Google style.
 
     Example:
-        >>> parameter_docstrings("Add.\\n\\nArgs:\\n    x (int): A number.\\n    *more: Others.")
+        >>> parameter_docstrings("Add.\n\nArgs:\n    x (int): A number.\n    *more: Others.")
         {'x': 'A number.', 'more': 'Others.'}
     """
     descriptions: dict[str, list[str]] = {}
@@ -156,7 +156,8 @@ def parameter_schema_from_entrypoint(entrypoint: str) -> ParameterSchema:
             a class is written ``Class.function`` after the colon.
 
     Raises:
-        ImportError: If the file or module does not exist.
+        FileNotFoundError: If the file does not exist.
+        ImportError: If the module does not exist, or the file is not Python source.
         AttributeError: If there is no such function in it.
         ValueError: If no function is named.
     """
@@ -198,7 +199,7 @@ def _schema_of_member(module: Any, path: str) -> ParameterSchema:
 class _Generator(GenerateJsonSchema):
     """Leaves out what cannot be described, without a warning."""
 
-    ignored_warning_kinds: ClassVar[set[Any]] = {"skipped-choice", "non-serializable-default"}
+    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
 
 
 def _evaluated(annotation: Any, namespace: dict[str, Any]) -> Any:

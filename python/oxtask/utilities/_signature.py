@@ -42,14 +42,19 @@ class Receiver:
             parameter.name for parameter in parameters if parameter.kind == KEYWORD_ONLY
         )
 
-    def takes_by_position(self, name: str, taken: int) -> bool:
-        """Tell how the next value goes, after ``taken`` values were passed by position."""
+    def takes_by_position(self, name: str, taken: int, *, skipped: bool) -> bool:
+        """Tell how the next value goes.
+
+        Args:
+            name: The parameter.
+            taken: How many values were passed by position so far.
+            skipped: Whether an earlier value was not, so that positions no longer match.
+        """
         if name in self.keyword_only:
             return False
-        if taken < self.positional_count or self.has_var_positional:
-            return True
-        # Neither way fits if there is no `**kwargs`; then the call reports it.
-        return not self.has_var_keyword
+        # If there is no `**kwargs`, a value that does not fit is reported by the call.
+        by_keyword = skipped or not (taken < self.positional_count or self.has_var_positional)
+        return not (by_keyword and self.has_var_keyword)
 
 
 def signature_plan(fn: Callable[..., Any]) -> SignaturePlan:

@@ -107,18 +107,25 @@ class Walk:
         top = self.visit(root, context, self.surroundings(context, annotations, max(max_depth, -1)))
         if type(top) is not _Node:
             return top
-        path = [(top, self.enter(top))]
-        while path:
-            node, inside = path[-1]
-            entered = self.visit_contents(node, inside)
-            if entered is not None:
-                path.append((entered, self.enter(entered)))
-            else:
-                path.pop()
-                self.leave(node)
-        if self.waiting:
-            _settle_cycles(self.waiting, remove_annotations=self.remove_annotations)
-        return top.result
+        try:
+            path = [(top, self.enter(top))]
+            while path:
+                node, inside = path[-1]
+                entered = self.visit_contents(node, inside)
+                if entered is not None:
+                    path.append((entered, self.enter(entered)))
+                else:
+                    path.pop()
+                    self.leave(node)
+            if self.waiting:
+                _settle_cycles(self.waiting, remove_annotations=self.remove_annotations)
+            return top.result
+        finally:
+            # Nodes and tables refer to each other; do not leave the user's data to the collector.
+            for met in self.met.values():
+                met.clear()
+            self.open.clear()
+            self.waiting.clear()
 
     def surroundings(
         self,
@@ -178,6 +185,8 @@ class Walk:
             return self.surroundings(context, annotations, depth)
         if depth != outside.depth:
             return self.surroundings(context, outside.annotations, depth)
+        if context is None:
+            return outside
         return _Surroundings(context, outside.annotations, depth, outside.met)
 
     def visit_contents(self, node: _Node, inside: _Surroundings) -> _Node | None:

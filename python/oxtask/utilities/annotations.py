@@ -51,7 +51,7 @@ class BaseAnnotation(tuple[T], Generic[T]):
         value: What is annotated, of any type.
 
     Raises:
-        TypeError: If not exactly one positional value is given.
+        TypeError: If not exactly one value is given.
 
     Example:
         >>> annotated = quote([1, 2])
@@ -63,7 +63,7 @@ class BaseAnnotation(tuple[T], Generic[T]):
 
     __slots__ = ()
 
-    def __new__(cls, value: T, /) -> Self:
+    def __new__(cls, value: T) -> Self:
         """Wrap the value."""
         return tuple.__new__(cls, (value,))
 
@@ -140,7 +140,7 @@ class Quote(quote[T]):
 
     __slots__ = ()
 
-    def __new__(cls, value: T, /) -> Self:
+    def __new__(cls, value: T) -> Self:
         """Warn, then wrap the value."""
         import warnings  # noqa: PLC0415 - start-up time
 
@@ -174,7 +174,7 @@ class freeze(BaseAnnotation[T]):  # noqa: N801 - the field's name
 
     __slots__ = ()
 
-    def __new__(cls, value: T, /) -> Self:
+    def __new__(cls, value: T) -> Self:
         """Check that the value can be written as JSON, then wrap it."""
         from pydantic_core import to_json  # noqa: PLC0415 - start-up time
 

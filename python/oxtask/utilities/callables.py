@@ -132,7 +132,7 @@ def cloudpickle_wrapped_call(
         A callable without arguments that makes the call and returns its result, pickled by
         cloudpickle.
     """
-    import cloudpickle  # noqa: PLC0415 - start-up time
+    import cloudpickle  # type: ignore[import-untyped]  # noqa: PLC0415 - start-up time
 
     return partial(_call_unpickled, cloudpickle.dumps((fn, args, kwargs)))
 
@@ -242,7 +242,9 @@ def raise_for_reserved_arguments(fn: Callable[..., Any], reserved_arguments: Ite
 def warn_for_shadowed_arguments(
     fn: Callable[..., Any], method: str, options: Iterable[str], stacklevel: int = 2
 ) -> None:
-    """Warn if a parameter cannot be passed by keyword to a method, which has an option of that name.
+    """Warn if a method of the task has an option with the name of a parameter.
+
+    That parameter cannot be passed to the method by keyword.
 
     Args:
         fn: The function.

@@ -331,6 +331,11 @@ impl<W: Work> Pool<W> {
         true
     }
 
+    /// Takes a slot even if none is free: for a coroutine, which cannot wait for one without its loop.
+    pub fn force_slot(&self) {
+        self.state.lock().active += 1;
+    }
+
     /// Blocks until a slot is free and takes it, ahead of new work; false when `timeout` passed first.
     pub fn claim_slot(&self, timeout: Option<Duration>) -> bool {
         let mut state = self.state.lock();

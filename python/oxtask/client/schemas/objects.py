@@ -98,7 +98,6 @@ class TaskRun(RunRecord):
     )
     __slots__ = _fields
     _constants: ClassVar[Mapping[str, Any]] = {
-        "flow_run_id": None,
         "task_key": "",
         "dynamic_key": "",
         "cache_key": None,
@@ -127,9 +126,17 @@ class TaskRun(RunRecord):
     task_inputs: dict[str, list[RunInput]]
     flow_run_run_count: int
 
-    def _own(self, details: StateDetails) -> None:
-        details.task_run_id = self.id
-        details.flow_run_id = self.flow_run_id
+    def __init__(self, **fields: Any) -> None:
+        self.flow_run_id = None
+        super().__init__(**fields)
+
+    def _run_ids(self) -> tuple[UUID | int | None, UUID | int | None]:
+        return self._id if self._id is not None else self.id, self.flow_run_id
+
+    def _finish(self, moment: datetime | int) -> None:
+        # A run that never started never ended either; a later final state changes nothing.
+        if self._start_time is not None and self._end_time is None:
+            self._end_time = moment
 
 
 class FlowRun(RunRecord):
@@ -228,6 +235,16 @@ class FlowRun(RunRecord):
     auto_scheduled: bool
     infrastructure_pid: str | None
 
-    def _own(self, details: StateDetails) -> None:
-        details.flow_run_id = self.id
-        details.task_run_id = self.parent_task_run_id
+    def _run_ids(self) -> tuple[UUID | int | None, UUID | int | None]:
+        return self.parent_task_run_id, self._id if self._id is not None else self.id
+
+    def enter_state(self, state: State[Any]) -> None:
+        """Let the run enter a state; one that leaves a final state has no end any more."""
+        if state.type not in TERMINAL_STATES:
+            self._end_time = None
+        super().enter_state(state)
+
+    def _finish(self, moment: datetime | int) -> None:
+        if self._start_time is None:
+            self._start_time = moment
+        self._end_time = moment

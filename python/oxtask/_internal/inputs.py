@@ -1,0 +1,262 @@
+"""The argument walk where Python is needed: annotations, states, models, containers of all kinds.
+
+The core's own walk (`rust/src/inputs.rs`) knows futures in lists, tuples and dicts. It asks
+`is_special` once per type whether values of that type need this one.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from oxtask import _core
+from oxtask._internal.state import State, is_state
+from oxtask._internal.task_runs import (
+    CANCELLED,
+    CHOSEN,
+    CHOSEN_FAILED,
+    COMPLETED,
+    NOT_READY,
+)
+from oxtask.exceptions import CancelledRun, OxtaskException, UpstreamTaskError
+from oxtask.futures import Future
+from oxtask.utilities.annotations import (
+    BaseAnnotation,
+    allow_failure,
+    opaque,
+    quote,
+    unmapped,
+)
+from oxtask.utilities.collections import StopVisiting, visit_collection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CONTAINERS = (list, tuple, dict, set, frozenset)
+
+
+def is_special(kind: type) -> bool:
+    """Tell whether values of a type may hold futures, or stand for something else.
+
+    Plain objects, arrays and the like are leaves.
+    """
+    if issubclass(kind, (*_CONTAINERS, State, BaseAnnotation, Future)):
+        return True
+    if issubclass(kind, _record_types()):
+        return True
+    if hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__attrs_attrs__"):
+        return True
+    if hasattr(kind, "__pydantic_fields__"):
+        return True
+    collections = sys.modules.get("collections")
+    return collections is not None and issubclass(kind, collections.deque)
+
+
+def _record_types() -> tuple[type, ...]:
+    from oxtask.client.schemas.objects import FlowRun, TaskRun  # noqa: PLC0415 - start-up time
+
+    return FlowRun, TaskRun
+
+
+def native_futures(value: Any) -> list[Any]:
+    """Return the core's futures in ``value`` that must end before it can be resolved."""
+    found: list[Any] = []
+
+    def visit(item: Any, context: dict[str, Any]) -> Any:
+        if any(isinstance(held, quote) for held in context["annotations"]):
+            raise StopVisiting
+        if isinstance(item, _core.TaskRunFuture):
+            found.append(item)
+        return item
+
+    visit_collection(value, visit, context={"annotations": ()}, return_data=False)
+    return found
+
+
+def resolve_one(value: Any) -> Any:
+    """Return a value with results in place of futures and states."""
+    return visit_collection(
+        value, _resolve_visit, context={"annotations": ()}, return_data=True, remove_annotations=True
+    )
+
+
+def resolve_arguments(value: Any) -> Any:
+    """The same for the input of a run; an unexpected error says what it comes from.
+
+    Raises:
+        UpstreamTaskError: If an upstream run did not complete.
+        OxtaskException: If the walk itself failed.
+    """
+    try:
+        return resolve_one(value)
+    except (OxtaskException, KeyboardInterrupt, SystemExit):
+        raise
+    except Exception as error:
+        where = _parameter_at_fault(value)
+        msg = (
+            f"Failed to resolve inputs in parameter {where!r}. If your parameter type is not supported, "
+            "consider using the `quote` annotation to skip resolution of inputs, or `opaque` to keep "
+            "oxtask from looking inside."
+        )
+        raise OxtaskException(msg) from error
+
+
+def _parameter_at_fault(value: Any) -> str:
+    """Name the argument, by position or keyword, whose walk fails."""
+    for name, argument in _arguments_in(value):
+        try:
+            resolve_one(argument)
+        except Exception:  # noqa: BLE001 - this is the one
+            return name
+    return "?"
+
+
+def _arguments_in(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], dict):
+        yield from ((str(place), item) for place, item in enumerate(value[0]))
+        yield from ((str(name), item) for name, item in value[1].items())
+    elif isinstance(value, tuple):
+        yield from ((str(place), item) for place, item in enumerate(value))
+    else:
+        yield "0", value
+
+
+def _resolve_visit(item: Any, context: dict[str, Any]) -> Any:
+    annotations: tuple[BaseAnnotation[Any], ...] = context["annotations"]
+    if any(isinstance(held, quote) for held in annotations):
+        raise StopVisiting
+    is_opaque = any(isinstance(held, opaque) for held in annotations)
+    if isinstance(item, (_core.TaskRunFuture, Future)):
+        allow = any(isinstance(held, allow_failure) for held in annotations)
+        value = future_value(item, allow_failed=allow)
+    elif is_state(item):
+        allow = any(isinstance(held, allow_failure) for held in annotations)
+        value = state_value(item, allow_failed=allow)
+    else:
+        value = item
+    if isinstance(value, _record_types()) and not is_opaque:
+        name = type(value).__name__
+        msg = (
+            f"Passing a `{name}` object as a task argument is not supported. Pass the fields that you "
+            f"need, or wrap it: `opaque({name[0].lower()}{name[1:]})`"
+        )
+        raise OxtaskException(msg)
+    return value
+
+
+def future_value(future: Any, *, allow_failed: bool) -> Any:
+    """Return the result of an upstream run, or its exception if failures are allowed.
+
+    Raises:
+        UpstreamTaskError: If it did not complete and failures are not allowed.
+    """
+    if not isinstance(future, _core.TaskRunFuture):
+        future.wait()
+        return state_value(future.state, allow_failed=allow_failed, upstream=future)
+    if not future.done():
+        future.wait()
+    code, output = future._peek()
+    if code == COMPLETED:
+        return output
+    if code in {CHOSEN, CHOSEN_FAILED}:
+        return state_value(output, allow_failed=allow_failed, upstream=future)
+    if not allow_failed:
+        raise UpstreamTaskError(upstream_message(future.task_run_id))
+    if code == CANCELLED:
+        return CancelledRun("Run cancelled.")
+    return None if code == NOT_READY else output
+
+
+def state_value(state: State[Any], *, allow_failed: bool, upstream: Any = None) -> Any:
+    """The same for a state."""
+    if state.is_completed():
+        return state._value(raise_on_failure=False)
+    if allow_failed and (state.is_final() or state.name == "NotReady"):
+        if state.name == "NotReady":
+            return None
+        from oxtask.states import get_state_exception  # noqa: PLC0415 - start-up time
+
+        return get_state_exception(state)
+    identifier = state.state_details.task_run_id if upstream is None else upstream.task_run_id
+    raise UpstreamTaskError(upstream_message(identifier))
+
+
+def upstream_message(identifier: Any) -> str:
+    """Say which upstream did not complete."""
+    return f"Upstream task run '{identifier}' did not reach a 'COMPLETED' state."
+
+
+def check_wait_for(wait_for: Any) -> None:
+    """Check that what a run waits for completed.
+
+    Raises:
+        UpstreamTaskError: If something did not.
+    """
+    resolve_one(wait_for)
+
+
+def materialised(wait_for: Any) -> Any:
+    """Return ``wait_for`` in a form that can be walked more than once: iterators are read."""
+    if wait_for is None or isinstance(wait_for, (_core.TaskRunFuture, Future, *_CONTAINERS)):
+        return wait_for
+    return list(wait_for) if hasattr(wait_for, "__next__") else wait_for
+
+
+async def await_futures(value: Any) -> None:
+    """Wait for all futures in ``value`` without blocking the event loop."""
+    from oxtask._internal.outcomes import ended  # noqa: PLC0415 - start-up time
+
+    for future in native_futures(value):
+        await ended(future)
+
+
+# --- the sources of a map -----------------------------------------------------------------------------
+
+_SIZED = {list, tuple, range, dict, set, frozenset, str, bytes, bytearray}
+
+
+def map_source(value: Any) -> Any:
+    """Return an argument of a map, ready to be iterated: futures resolved, iterators read.
+
+    A failed future under `allow_failure` is an exception that every run gets.
+
+    Raises:
+        UpstreamTaskError: If a future did not complete.
+    """
+    if type(value) in _SIZED:
+        return value
+    layers: list[BaseAnnotation[Any]] = []
+    content = value
+    while isinstance(content, BaseAnnotation):
+        layers.append(content)
+        content = content.unwrap()
+    if any(isinstance(layer, (quote, unmapped)) for layer in layers):
+        return value
+    if isinstance(content, (_core.TaskRunFuture, Future)) or is_state(content):
+        allow = any(isinstance(layer, allow_failure) for layer in layers)
+        resolve = state_value if is_state(content) else future_value
+        content = resolve(content, allow_failed=allow)
+        if isinstance(content, BaseException):
+            return unmapped(content)
+    if hasattr(content, "__next__"):
+        content = read(content)
+    for layer in reversed(layers):
+        content = layer.rewrap(content)
+    return content
+
+
+def read(iterator: Any) -> list[Any]:
+    """Read an iterator to its end; an error on the way says at which item it came."""
+    items: list[Any] = []
+    try:
+        for item in iterator:
+            items.append(item)  # noqa: PERF402 - what was read before an error is counted
+    except Exception as error:
+        note(error, f"raised by the iterable at item {len(items)}; {len(items)} items came before it")
+        raise
+    return items
+
+
+def note(error: BaseException, text: str) -> None:
+    """Add a note to an exception; before Python 3.11 it is kept but not shown."""
+    error.__notes__ = [*getattr(error, "__notes__", []), f"oxtask: {text}"]  # type: ignore[attr-defined]

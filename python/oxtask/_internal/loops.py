@@ -1,0 +1,20 @@
+"""The Python half of the event loops on which submitted async tasks run."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+
+def run(reader: int, drain: Any) -> None:
+    """Run an event loop on this thread, for as long as the process lives.
+
+    Args:
+        reader: A file descriptor that can be read when there is work.
+        drain: Called then; steps coroutines of runs.
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    tasks: Any = asyncio.tasks
+    loop.add_reader(reader, drain, loop, tasks._enter_task, tasks._leave_task)
+    loop.run_forever()

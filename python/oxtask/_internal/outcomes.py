@@ -1,0 +1,120 @@
+"""What a future says of its run: state, result, error. Called by the core's futures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from oxtask._internal.task_runs import (
+    CANCELLED,
+    CHOSEN,
+    CHOSEN_FAILED,
+    COMPLETED,
+    DELAYED,
+    NOT_READY,
+    RUNNING,
+    log_of,
+    run_id,
+)
+from oxtask.exceptions import CancelledRun, DeadlockError, UnfinishedRun
+
+if TYPE_CHECKING:
+    from oxtask.states import State
+
+__all__ = ["run_id"]
+
+
+def state_of(future: Any) -> State[Any]:
+    """Return the state of the run as it is now."""
+    state = log_of(future).record.state
+    assert state is not None  # noqa: S101 - a log begins with a state
+    return state
+
+
+def outcome_of(future: Any, raise_on_failure: bool) -> Any:
+    """Return or raise what the run came to; for runs that did not simply complete.
+
+    Raises:
+        UnfinishedRun: If an input of the run did not complete, whatever ``raise_on_failure`` says.
+    """
+    code, output = future._peek()
+    if code == COMPLETED:
+        return output
+    if code in {CHOSEN, CHOSEN_FAILED}:
+        return output._value(raise_on_failure)
+    if code == NOT_READY:
+        msg = "Run is in NotReady state, its result is not available."
+        raise UnfinishedRun(msg) from output
+    error = CancelledRun("Run cancelled.") if code == CANCELLED else output
+    if raise_on_failure:
+        raise error
+    return error
+
+
+def timed_out(future: Any, seconds: float) -> TimeoutError:
+    """Make the error of a wait that took too long."""
+    return TimeoutError(
+        f"Task run {future.task_run_id} did not complete within {seconds:g} seconds"
+    )
+
+
+def deadlock(futures: list[Any]) -> DeadlockError:
+    """Make the error of a run that waits for itself, directly or through the others."""
+    names = [_name(future) for future in futures]
+    if len(names) == 1:
+        return DeadlockError(
+            f"deadlock: {names[0]} waits for itself. A task cannot wait for its own result"
+        )
+    around = " -> ".join([*names, names[0]])
+    return DeadlockError(
+        f"deadlock: these task runs wait for each other: {around}. Break the cycle by passing the "
+        "future as an argument, or by not waiting inside the task"
+    )
+
+
+def _name(future: Any) -> str:
+    return f"{future._task.name!r} ({future.task_run_id})"
+
+
+def describe(future: Any) -> str:
+    """Return the ``repr`` of a future."""
+    code = future._peek()[0]
+    words = {COMPLETED: "completed", CANCELLED: "cancelled", NOT_READY: "not ready"}
+    words |= {RUNNING: "running", DELAYED: "awaiting retry"}
+    word = words.get(code, "pending" if code > CHOSEN_FAILED else "failed")
+    return f"<TaskRunFuture of {future._task.name!r}, {word}, task_run_id={str(future.task_run_id)!r}>"
+
+
+async def aresult(future: Any, *, raise_on_failure: bool = True) -> Any:
+    """Return the result of the run without blocking the event loop."""
+    await ended(future)
+    return outcome_of(future, raise_on_failure)
+
+
+async def ended(future: Any) -> None:
+    """Wait for the end of a run without blocking the event loop."""
+    if future.done():
+        return
+    import asyncio  # noqa: PLC0415 - start-up time
+
+    loop = asyncio.get_running_loop()
+    waiter = loop.create_future()
+
+    def wake() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    def tell(_: Any) -> None:
+        # A loop that was closed meanwhile has nobody who waits.
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(wake)
+
+    with future._blocking():
+        future.add_done_callback(tell)
+        await waiter
+
+
+def callback_failed(error: BaseException) -> None:
+    """Log the error of a done callback."""
+    from oxtask.logging import get_logger  # noqa: PLC0415 - start-up time
+
+    get_logger("futures").error("A callback of a future raised", exc_info=error)

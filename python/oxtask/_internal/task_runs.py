@@ -1,0 +1,149 @@
+"""The record of a task run: what users see as ``task_run`` and ``state``.
+
+A run that needs nothing but its function has no record until somebody looks: the record is then
+made from the columns of its group. A run with retries, hooks, a timeout or a name of its own keeps
+a `RunLog` from the start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from oxtask._internal.state import engine_state
+from oxtask._internal.state_types import StateType
+from oxtask.client.schemas.objects import TaskRun
+from oxtask.context import FlowRunContext, TagsContext
+from oxtask.results import ResultRecord
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from oxtask.states import State
+
+COMPLETED, FAILED, TIMED_OUT, CRASHED, CANCELLED, NOT_READY, CHOSEN, CHOSEN_FAILED = range(8)
+"""How a run ended, as the core counts; see `outcome` in `_core.pyi`."""
+WAITING, RUNNING, DELAYED = 10, 11, 12
+"""Where a run is that has not ended."""
+
+_MIX = 0x9E3779B97F4A7C15F39CC0605CEDC835
+_WIDE = (1 << 128) - 1
+
+
+def run_id(number: int) -> UUID:
+    """Return the id of a run from its 128 bits."""
+    from uuid import UUID  # noqa: PLC0415 - start-up time
+
+    return UUID(int=number)
+
+
+class RunLog:
+    """A record with the states it went through."""
+
+    __slots__ = ("history", "hook_error", "record")
+
+    def __init__(self, record: TaskRun) -> None:
+        self.record = record
+        self.hook_error: BaseException | None = None
+        self.history: list[State[Any]] = [] if record.state is None else [record.state]
+
+    def enter(self, state: State[Any]) -> None:
+        """Let the run enter a state, with all that follows for its times and counts."""
+        self.record.enter_state(state)
+        self.history.append(state)
+
+
+def new_log(future: Any) -> RunLog:
+    """Make the log of a run that was just made, in the context the run belongs to."""
+    task = future._task
+    number = future._id
+    created = future._times[0]
+    flow_context = FlowRunContext.get()
+    mixed = run_id((number * _MIX) & _WIDE)
+    key = str(mixed) if flow_context else f"{task.task_key}-{mixed.hex}"
+    record = TaskRun.new_pending(
+        id=run_id(number),
+        name=f"{task.name}-{key[:3]}" if flow_context else task.name,
+        flow_run_id=flow_context.flow_run.id if flow_context else None,
+        flow_run_run_count=flow_context.flow_run.run_count if flow_context else 0,
+        task_key=task.task_key,
+        task_version=task.version,
+        dynamic_key=key,
+        tags=sorted(task.tags | TagsContext.get().current_tags),
+        timestamp=created,
+    )
+    return RunLog(record)
+
+
+def log_of(future: Any) -> RunLog:
+    """Return the log of a run as it stands now.
+
+    Made anew at each call unless the run keeps one.
+    """
+    code, output = future._peek()
+    kept: RunLog | None = future._record
+    if kept is None:
+        context = future._context
+        log = new_log(future) if context is None else context.run(new_log, future)
+        _, started, ended = future._times
+        if started:
+            log.enter(engine_state(StateType.RUNNING, timestamp=started))
+    else:
+        log, ended = kept, future._times[2]
+    state = log.record.state
+    if code < WAITING and not (state is not None and state.is_final()) and code != NOT_READY:
+        log.enter(final_state(code, output, ended))
+    elif code == NOT_READY and (state is None or state.name != "NotReady"):
+        log.enter(final_state(code, output, ended))
+    return log
+
+
+def final_state(code: int, output: Any, ended: int) -> State[Any]:
+    """Return the state of a run that ended so."""
+    from oxtask._internal import state_conversions as conversions  # noqa: PLC0415 - start-up time
+
+    if code == COMPLETED:
+        return engine_state(StateType.COMPLETED, timestamp=ended, data=ResultRecord(output))
+    if code == FAILED:
+        message = "Task run encountered an exception"
+        return conversions.exception_to_failed_state(output, message, timestamp=ended)
+    if code == TIMED_OUT:
+        return timed_out_state(output, ended)
+    if code == CRASHED:
+        return conversions.exception_to_crashed_state(output, timestamp=ended)
+    if code == CANCELLED:
+        return engine_state(StateType.CANCELLED, timestamp=ended, message="Run cancelled.")
+    if code == NOT_READY:
+        return engine_state(StateType.PENDING, "NotReady", timestamp=ended, message=str(output))
+    return output  # type: ignore[no-any-return] - the state that the user chose
+
+
+def timed_out_state(error: BaseException, ended: int | None = None) -> State[Any]:
+    """Return the state of a run that was out of time, or whose function said so."""
+    from oxtask.exceptions import TaskRunTimeoutError  # noqa: PLC0415 - start-up time
+
+    if isinstance(error, TaskRunTimeoutError) and error.timeout_seconds is not None:
+        message = f"Task run exceeded timeout of {error.timeout_seconds} second(s)"
+    else:
+        message = f"Task run failed due to timeout: {error!r}"
+    return engine_state(
+        StateType.FAILED, "TimedOut", timestamp=ended, message=message, data=error
+    )
+
+
+def context_of(run: Any) -> dict[str, Any]:
+    """Return the fields of the `TaskRunContext` of a run, seen from inside its body."""
+    future = run.future
+    task = future._task
+    log: RunLog = run.record or log_of(future)
+    state = log.record.state
+    flow_context = FlowRunContext.get()
+    log_prints = task.log_prints
+    if log_prints is None and flow_context is not None:
+        log_prints = flow_context.log_prints
+    return {
+        "task": task,
+        "task_run": log.record,
+        "parameters": task._bind(*run.arguments),
+        "log_prints": bool(log_prints),
+        "start_time": None if state is None else state.timestamp,
+    }

@@ -1,0 +1,251 @@
+"""Flows: functions in which tasks are submitted and mapped.
+
+>>> from oxtask import flow, task
+>>> @task
+... def square(x: int) -> int:
+...     return x * x
+>>> @flow(name="sum of squares")
+... def sum_of_squares(n: int) -> int:
+...     return sum(square.map(range(n)).result())
+>>> sum_of_squares(4)
+14
+"""
+
+from __future__ import annotations
+
+import copy
+from functools import partial, update_wrapper
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
+
+from typing_extensions import ParamSpec
+
+from oxtask._internal import flow_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+    from oxtask._internal.flow_options import FlowStateHook
+    from oxtask.states import State
+    from oxtask.task_runners import TaskRunner
+    from oxtask.utilities.callables import SignaturePlan
+
+__all__ = ["Flow", "flow"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+P = ParamSpec("P")
+
+
+class Flow(Generic[P, R]):
+    """A function whose calls are flow runs.
+
+    Args:
+        fn: The function: sync or async.
+        name: Defaults to the function's name with dashes for underscores.
+        version: Recorded with the runs; defaults to a hash of the file that defines the function.
+        flow_run_name: The name of the runs: a format string over the parameters, or a function.
+        retries: How often a failed run is tried again; ``None`` for the setting.
+        retry_delay_seconds: Seconds before each retry; ``None`` for the setting.
+        task_runner: Who runs what is submitted; a class or an instance, of which each run uses a
+            duplicate. Defaults to `ThreadPoolTaskRunner`.
+        description: Defaults to the function's docstring.
+        timeout_seconds: How long an attempt may take; ``None`` or 0 for no limit.
+        validate_parameters: Whether pydantic checks and converts the arguments to the types that
+            the function declares.
+        persist_result: Whether results are stored.
+        result_storage: Where.
+        result_serializer: How.
+        cache_result_in_memory: Whether the value stays with the state.
+        log_prints: Whether prints become log lines; ``None`` for what the parent flow says.
+        on_completion: Called as ``hook(flow, flow_run, state)`` when a run completed.
+        on_failure: The same when a run failed for good.
+        on_cancellation: The same when a run is being cancelled.
+        on_crashed: The same when a run crashed.
+        on_running: The same when an attempt begins.
+
+    Raises:
+        TypeError: If an option has a wrong type.
+        ValueError: If an option has a value that makes no sense.
+        InvalidNameError: If the name holds a character that names may not have.
+        ReservedArgumentError: If a parameter of ``fn`` is named ``return_state`` or ``wait_for``.
+    """
+
+    any_logs_prints: ClassVar[bool] = False
+    """Whether some flow of this process logs prints; tasks then ask the flow they run in."""
+
+    def __init__(  # noqa: PLR0917 - positional in the reference
+        self,
+        fn: Callable[P, R],
+        name: str | None = None,
+        version: str | None = None,
+        flow_run_name: Callable[..., str] | str | None = None,
+        retries: int | None = None,
+        retry_delay_seconds: float | None = None,
+        task_runner: TaskRunner[Any] | type[TaskRunner[Any]] | None = None,
+        description: str | None = None,
+        timeout_seconds: float | None = None,
+        validate_parameters: bool = True,
+        persist_result: bool | None = None,
+        result_storage: str | Path | None = None,
+        result_serializer: Any = None,
+        cache_result_in_memory: bool = True,
+        log_prints: bool | None = None,
+        on_completion: Iterable[FlowStateHook] | None = None,
+        on_failure: Iterable[FlowStateHook] | None = None,
+        on_cancellation: Iterable[FlowStateHook] | None = None,
+        on_crashed: Iterable[FlowStateHook] | None = None,
+        on_running: Iterable[FlowStateHook] | None = None,
+    ) -> None:
+        options = {key: value for key, value in locals().items() if key not in {"self", "fn"}}
+        checked = flow_options.checked(fn, options)
+        update_wrapper(self, fn)
+        self.__dict__.update(checked)
+        if log_prints:
+            Flow.any_logs_prints = True
+
+    if TYPE_CHECKING:
+        fn: Callable[P, R]
+        name: str
+        version: str | None
+        description: str | None
+        isasync: bool
+        isgenerator: bool
+        flow_run_name: Callable[..., str] | str | None
+        retries: int
+        retry_delay_seconds: float
+        timeout_seconds: float | None
+        should_validate_parameters: bool
+        log_prints: bool | None
+        task_runner: TaskRunner[Any] | None
+        on_completion_hooks: list[FlowStateHook]
+        on_failure_hooks: list[FlowStateHook]
+        on_cancellation_hooks: list[FlowStateHook]
+        on_crashed_hooks: list[FlowStateHook]
+        on_running_hooks: list[FlowStateHook]
+        _given: dict[str, Any]
+        _receiver: Any
+        _descriptor: Any
+
+    @overload
+    def __call__(
+        self: Flow[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
+    @overload
+    def __call__(self, *args: Any, wait_for: Any, **kwargs: Any) -> R: ...
+    def __call__(
+        self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any
+    ) -> Any:
+        """Run the flow and return what its function returns.
+
+        Args:
+            *args: The arguments of the function.
+            return_state: Return the final state of the run instead.
+            wait_for: Runs that must complete before this one starts.
+            **kwargs: The keyword arguments of the function.
+
+        Raises:
+            ParameterBindError: If the arguments do not fit the function.
+            ParameterTypeError: If an argument does not fit its declared type.
+            Exception: Whatever the function raises.
+        """
+        parameters = self._bind(args, kwargs)
+        from oxtask._internal import flow_engine, inputs  # noqa: PLC0415 - start-up time
+
+        wait_for = inputs.materialised(wait_for)
+        run = flow_engine.arun if self.isasync else flow_engine.run
+        return run(self, parameters, wait_for, return_state=return_state)
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        if self._receiver is not None:
+            args = (self._receiver, *args)
+        return self._signature_plan().bind(args, kwargs)
+
+    def _signature_plan(self) -> SignaturePlan:
+        from oxtask.utilities.callables import signature_plan  # noqa: PLC0415 - start-up time
+
+        known: Any = self.__dict__.get("_known_signature")
+        if known is None or known[0] is not self.fn:
+            known = (self.fn, signature_plan(self.fn))
+            self.__dict__["_known_signature"] = known
+        plan: SignaturePlan = known[1]
+        return plan
+
+    def with_options(self, **options: Any) -> Self:
+        """Return a flow like this one with other options.
+
+        Args:
+            **options: Any option of `Flow` except ``fn``; what is not named keeps its value.
+
+        Raises:
+            TypeError: If an option is unknown, or has a wrong type.
+        """
+        unknown = options.keys() - self._given.keys()
+        if unknown:
+            msg = f"with_options() got an unexpected keyword argument {sorted(unknown)[0]!r}"
+            raise TypeError(msg)
+        hooks = {name: list(getattr(self, f"{name}_hooks")) for name in flow_options.HOOK_OPTIONS}
+        fn: Any = self._descriptor(self.fn) if self._descriptor else self.fn
+        new = type(self)(fn, **{**self._given, **hooks, **options})
+        new._receiver = self._receiver
+        return new
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if self._descriptor is staticmethod:
+            return self
+        receiver = (owner or type(instance)) if self._descriptor is classmethod else instance
+        if receiver is None:
+            return self
+        bound = copy.copy(self)
+        bound._receiver = receiver
+        return bound
+
+    def on_completion(self, fn: FlowStateHook) -> FlowStateHook:
+        """Add a hook that is called when a run completed; for use as a decorator."""
+        self.on_completion_hooks.append(fn)
+        return fn
+
+    def on_failure(self, fn: FlowStateHook) -> FlowStateHook:
+        """Add a hook that is called when a run failed for good; for use as a decorator."""
+        self.on_failure_hooks.append(fn)
+        return fn
+
+    def on_cancellation(self, fn: FlowStateHook) -> FlowStateHook:
+        """Add a hook that is called when a run is being cancelled; for use as a decorator."""
+        self.on_cancellation_hooks.append(fn)
+        return fn
+
+    def on_crashed(self, fn: FlowStateHook) -> FlowStateHook:
+        """Add a hook that is called when a run crashed; for use as a decorator."""
+        self.on_crashed_hooks.append(fn)
+        return fn
+
+    def on_running(self, fn: FlowStateHook) -> FlowStateHook:
+        """Add a hook that is called when an attempt begins; for use as a decorator."""
+        self.on_running_hooks.append(fn)
+        return fn
+
+
+@overload
+def flow(__fn: Callable[P, R], /, **options: Any) -> Flow[P, R]: ...
+@overload
+def flow(__fn: None = None, /, **options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
+def flow(__fn: Any = None, /, **options: Any) -> Any:
+    """Make a flow of a function; used as ``@flow`` or ``@flow(...)``.
+
+    Args:
+        __fn: The function.
+        **options: The options of `Flow`.
+
+    Returns:
+        The flow, or, if only options are given, a decorator with these options.
+    """
+    if __fn is None:
+        return partial(flow, **options)
+    return Flow(__fn, **options)
