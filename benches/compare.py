@@ -25,6 +25,7 @@ import report
 from harness import Job, Sample, describe, import_seconds, measure, run_isolated, take_turns
 from peers import PEERS, load_peer
 from peers.native import PARTS
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from workloads import BY_NAME, ROWS
@@ -51,6 +52,9 @@ PREFECT_ENVIRONMENT = {
 # Retries need a flow of their own, which only a fresh server starts at once. Memory is measured
 # before the other works free any that would be used again. So many sleepers keep the server busy.
 PREFECT_ORDER = {"retries": 0, "memory": 1, "sleepers": 3}
+
+# For a file or a pipe: as wide as the table is with everybody in it.
+TABLE_WIDTH = 140
 
 DISTRIBUTIONS = ("oxtask", "joblib", "dask", "prefect")
 
@@ -206,13 +210,13 @@ def table(run: Run) -> Table:
     """Return the table of everything measured."""
     shown = [name for name in PEERS if name in run.peers and name not in {"plain", "oxtask"}]
     shown += ["prefect"] if run.with_prefect else []
-    result = Table(title="oxtask and its peers" + (", quick run" if run.quick else ""))
+    result = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     result.add_column("work", no_wrap=True)
     for heading in ("plain loop", "oxtask", "target"):
         result.add_column(heading, justify="right", no_wrap=True)
-    result.add_column("verdict")
+    result.add_column("verdict", no_wrap=True)
     for name in shown:
-        result.add_column(PEERS[name][0].replace(" ", "\n"), justify="right")
+        result.add_column(PEERS[name][0].replace(" ", "\n"), justify="right", no_wrap=True)
     cell = report.answer if run.quick else report.cell
     for line in report.lines_for(run.samples):
         verdict = "" if run.quick else report.verdict(line, run.samples)
@@ -230,17 +234,17 @@ def table(run: Run) -> Table:
 
 def main() -> int:
     options = arguments()
-    console = Console(width=None if sys.stdout.isatty() else 150)
+    console = Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
     begin = time.perf_counter()
     description = report.machine(DISTRIBUTIONS)
     run = Run(options, console)
     run.measure()
     console.print(table(run))
     for text in [*description, *run.notes, *report.fewer(run.samples)]:
-        console.print(text, highlight=False, markup=False)
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
     failures = report.errors(run.samples)
     for text in failures:
-        console.print(f"FAILED {text}", style="red", highlight=False, markup=False)
+        console.print(f"FAILED {text}", style="red", highlight=False, markup=False, soft_wrap=True)
     console.print(f"{time.perf_counter() - begin:.0f} s in all", highlight=False)
     if options.json:
         data = {

@@ -140,10 +140,14 @@ LINES = (
 
 
 def number(value: float) -> str:
-    """Return a figure with about three digits that mean something."""
+    """Return a figure with two or three digits that mean something."""
+    if value >= 10_000:
+        return f"{value / 1000:,.0f} k"
     if value >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    if value >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
 
 
 def cell(line: Line, samples: Samples, peer: str) -> str:

@@ -15,11 +15,13 @@ mod python;
 mod run;
 mod runner;
 mod runtime;
+mod stream;
 mod task;
 mod timers;
 mod workers;
 
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 #[pymodule(gil_used = false)]
 mod _core {
@@ -44,6 +46,8 @@ mod _core {
     #[pymodule_export]
     use super::runtime::{after_fork_in_child, jittered, leave};
     #[pymodule_export]
+    use super::stream::Stream;
+    #[pymodule_export]
     use super::task::{TaskBase, begin_direct, settle};
 
     use super::*;
@@ -53,6 +57,10 @@ mod _core {
         let py = module.py();
         let variables = context::variables(py);
         module.add("current_run", &variables.run)?;
-        module.add("current_runner", &variables.runner)
+        module.add("current_runner", &variables.runner)?;
+        py.import("atexit")?.call_method1("register", (module.getattr("leave")?,))?;
+        let hooks = PyDict::new(py);
+        hooks.set_item("after_in_child", module.getattr("after_fork_in_child")?)?;
+        py.import("os")?.call_method("register_at_fork", (), Some(&hooks)).map(drop)
     }
 }

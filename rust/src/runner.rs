@@ -196,7 +196,7 @@ impl Runner {
     }
 }
 
-fn check(py: Python<'_>, pool: &RunPool) -> PyResult<()> {
+pub(crate) fn check(py: Python<'_>, pool: &RunPool) -> PyResult<()> {
     if pool.tag() != runtime::get().generation {
         return Err(futures::forked(py));
     }

@@ -4,7 +4,8 @@
 //! locks, so it gets a new runtime and never touches the old one; what was made before the fork carries the old
 //! generation and is refused.
 
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use oxtask_core::ids::IdSource;
 use oxtask_core::sync::Mutex;
@@ -13,6 +14,7 @@ use pyo3::prelude::*;
 
 use crate::run::RunRef;
 use crate::timers::Timers;
+use crate::{boundary, clock};
 
 pub(crate) struct Runtime {
     pub(crate) generation: u64,
@@ -59,7 +61,7 @@ fn renew() -> &'static Runtime {
 fn random_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     // The standard library seeds its hash maps from the system's random numbers.
-    RandomState::new().hash_one((std::process::id(), crate::clock::now()))
+    RandomState::new().hash_one((std::process::id(), clock::now()))
 }
 
 impl Runtime {
@@ -94,8 +96,18 @@ pub(crate) fn after_fork_in_child() {
     renew();
 }
 
-/// Called when the interpreter begins to exit: no thread is started from here on.
+/// Threads that were started and have not yet attached.
+pub(crate) static ATTACHING: AtomicUsize = AtomicUsize::new(0);
+
+/// How long the exit waits for them.
+const ATTACH_LIMIT: Duration = Duration::from_secs(2);
+
+/// Called when the interpreter begins to exit: no thread is started from here on, and none is caught on its way in.
 #[pyfunction]
-pub(crate) fn leave() {
+pub(crate) fn leave(py: Python<'_>) {
     get().leaving.store(true, Ordering::Release);
+    let began = clock::now();
+    while ATTACHING.load(Ordering::Acquire) > 0 && clock::since(began) < ATTACH_LIMIT {
+        boundary::detached(py, || std::thread::park_timeout(Duration::from_millis(1)));
+    }
 }

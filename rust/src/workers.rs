@@ -12,6 +12,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::run::{self, Runs, Spec};
+use crate::runtime::ATTACHING;
 use crate::timers::{self, Entry};
 use crate::{boundary, clock, python, runtime};
 
@@ -158,7 +159,10 @@ impl Host<Spec> for PyHost {
         let pool = Arc::clone(pool);
         let name = std::thread::Builder::new().name("oxtask-worker".to_owned());
         let failed = Arc::clone(&pool);
+        // Counted before the look: whoever sees no exit yet is waited for by it.
+        ATTACHING.fetch_add(1, Ordering::AcqRel);
         if runtime::get().leaving.load(Ordering::Acquire) || name.spawn(move || work(&pool)).is_err() {
+            ATTACHING.fetch_sub(1, Ordering::AcqRel);
             failed.worker_failed();
         }
     }
@@ -207,6 +211,7 @@ pub(crate) fn slot_lost(seat: &Seat) -> bool {
 
 fn work(pool: &RunPool) {
     let attached = Python::try_attach(|py| {
+        ATTACHING.fetch_sub(1, Ordering::AcqRel);
         pool.worker_started();
         let seat = Arc::new(Seat::new());
         // SAFETY: attached; the identifier is what `threading.get_ident` gives.
@@ -219,6 +224,7 @@ fn work(pool: &RunPool) {
         DESK.set(None);
     });
     if attached.is_none() {
+        ATTACHING.fetch_sub(1, Ordering::AcqRel);
         pool.worker_failed();
     }
 }

@@ -108,6 +108,7 @@ class TestEveryAnnotation:
 def test_hash_tells_kinds_apart():
     """20.3, W31"""
     assert len({kind(1) for kind in KINDS}) == len(KINDS)
+    assert len({hash(kind(1)) for kind in KINDS}) == len(KINDS)
 
 
 def test_an_annotation_in_a_cycle_survives_pickling_and_deepcopy():

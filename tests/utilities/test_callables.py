@@ -3,6 +3,7 @@ import pickle
 
 import cloudpickle
 import pytest
+from pydantic import Field
 
 from oxtask.exceptions import ReservedArgumentError, SignatureMismatchError
 from oxtask.utilities import callables
@@ -93,6 +94,13 @@ class TestParametersToArgsKwargs:
         assert parameters_to_args_kwargs(f, {"x": 5}) == ((5,), {})
         assert parameters_to_args_kwargs(f, {}) == ((), {})
 
+    def test_what_follows_a_keyword_goes_by_keyword(self):
+        """15.1, V2"""
+
+        def f(x=1, y=Field(description="required, but Python sees a default")): ...
+
+        assert parameters_to_args_kwargs(f, {"x": 1, "y": 2}) == ((), {"x": 1, "y": 2})
+
     def test_call_with_parameters_calls(self):
         """1.5"""
         parameters = get_call_parameters(everything, (1, 2, 3, 4), {"d": 5, "z": 6})
@@ -162,8 +170,19 @@ class TestWrappers:
 
         def inner(x, *rest): ...
 
-        wrapped = wrapper("*args", inner)
-        assert call_with_parameters(wrapped, {"x": 1, "rest": (2, 3)}) == {"args": (1, 2, 3)}
+        for parameters in ("*args", "*args, x=0, **kwargs"):
+            wrapped = wrapper(parameters, inner)
+            bound = get_call_parameters(wrapped, (1, 2, 3), {})
+            assert parameters_to_args_kwargs(wrapped, bound) == ((1, 2, 3), {})
+
+    def test_get_by_keyword_what_would_otherwise_move_to_another_place(self):
+        """15.4"""
+
+        def inner(x, y, z=0): ...
+
+        wrapped = wrapper("*args, y, **kwargs", inner)
+        bound = get_call_parameters(wrapped, (1, 2, 3), {})
+        assert parameters_to_args_kwargs(wrapped, bound) == ((1,), {"y": 2, "z": 3})
 
 
 class TestReservedNames:

@@ -294,6 +294,16 @@ class TestModels:
         assert model.doubled == 2
         assert incremented(model).doubled == 4
 
+    def test_built_without_their_constructor_are_no_problem(self):
+        """W33"""
+
+        class Model(BaseModel):
+            x: int
+
+        model = Model.__new__(Model)
+        model.__dict__["x"] = 1
+        assert incremented(model).x == 2
+
     def test_root_models_are_entered(self):
         """21.2"""
         assert incremented(RootModel[list[int]]([1])).root == [2]
@@ -351,7 +361,10 @@ class TestAttrs:
 
         original = Sub(1, 2)
         original.__dict__["note"] = "kept"
-        assert incremented(original).note == "kept"
+        del original._attrs_cached_hash
+        result = incremented(original)
+        assert result.note == "kept"
+        assert not hasattr(result, "_attrs_cached_hash")
 
 
 def test_classes_are_not_kept_alive_by_the_thousand(monkeypatch):

@@ -142,7 +142,7 @@ class TestTypes:
     def test_text_annotations_are_evaluated_one_by_one(self):
         """37.6"""
 
-        def f(a: "Missing", b: "Model", c: "int | None" = None, d: list["Model"] = []): ...  # noqa: F821
+        def f(a: "Missing", b: "Model", c: "int | None" = None, d: "list[Model]" = []): ...  # noqa: F821
 
         found = properties(f)
         assert found["a"] == {"title": "a", "position": 0}

@@ -120,6 +120,14 @@ class TestBindErrors:
         assert isinstance(caught.value, TypeError)
         assert isinstance(caught.value.__cause__, TypeError)
 
+    def test_a_name_given_twice_does_not_end_in_kwargs(self):
+        """13.3"""
+
+        def f(x, **kw): ...
+
+        with pytest.raises(ParameterBindError, match="multiple values for argument 'x'"):
+            get_call_parameters(f, (1,), {"x": 2, "y": 3})
+
     def test_positional_only_parameters_cannot_be_passed_by_keyword(self):
         """13.7"""
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel
 
 from oxtask.utilities._containers import container_of
-from oxtask.utilities.annotations import quote
+from oxtask.utilities.annotations import BaseAnnotation, quote
 from oxtask.utilities.collections import visit_collection
 
 
@@ -115,6 +115,20 @@ class TestCycles:
         result = visit_collection(cycle, visit, return_data=True)
         assert result[0] == 2
         assert result[1] is result
+
+    def test_of_immutable_objects_only_end_and_are_left_alone(self):
+        """21.15"""
+
+        class Looping(BaseAnnotation):
+            __slots__ = ()
+
+            def unwrap(self):
+                return loop
+
+        root = Looping(None)
+        loop = (root, 1)
+        assert incremented(root) is root
+        assert incremented([root, 1]) == [root, 2]
 
     def test_end_without_return_data_and_with_a_depth(self):
         """21.15"""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeGuard, TypeVar, overload
 
+from oxtask import _core
 from oxtask._internal.dispatch import in_async_context
 from oxtask._internal.ids import new_id, to_uuid
 from oxtask._internal.lazy_fields import Identity, Moment
@@ -429,3 +430,7 @@ def is_state_iterable(value: Any) -> TypeGuard[Collection[State[Any]]]:
 def unwrap(data: Any) -> Any:
     """Return the value of a result record, and anything else as it is."""
     return data.result if isinstance(data, ResultRecord) else data
+
+
+# The core asks of every returned value whether it is one.
+_core.register_state_class(State)

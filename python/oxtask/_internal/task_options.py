@@ -130,7 +130,7 @@ def checked(fn: Any, options: dict[str, Any]) -> dict[str, Any]:
     )
 
     raise_for_reserved_arguments(inner, RESERVED)
-    warn_for_shadowed_arguments(inner, "map", ("deferred",), stacklevel=5)
+    warn_for_shadowed_arguments(inner, ".map()", ("deferred",), stacklevel=5)
     attributes.update(
         fn=inner,
         _given={**options, "version": options["version"]},

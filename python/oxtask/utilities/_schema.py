@@ -9,9 +9,9 @@ import inspect
 import re
 import sys
 from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, Field, TypeAdapter
@@ -157,7 +157,7 @@ def parameter_schema_from_entrypoint(entrypoint: str) -> ParameterSchema:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ImportError: If the module does not exist, or the file is not Python source.
+        ImportError: If the module does not exist.
         AttributeError: If there is no such function in it.
         ValueError: If no function is named.
     """
@@ -174,15 +174,12 @@ def parameter_schema_from_entrypoint(entrypoint: str) -> ParameterSchema:
     if ":" not in entrypoint or not location.endswith(".py"):
         return _schema_of_member(import_module(location), path)
     name = f"_oxtask_entrypoint_{Path(location).stem}"
-    spec = spec_from_file_location(name, location)
-    if spec is None or spec.loader is None:
-        msg = f"entrypoint names a file that cannot be loaded: {short_repr(location)}."
-        raise ImportError(msg)
-    module = module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = location
     # Classes with postponed annotations look for their module there.
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        SourceFileLoader(name, location).exec_module(module)
         return _schema_of_member(module, path)
     finally:
         del sys.modules[name]

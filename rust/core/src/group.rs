@@ -288,6 +288,14 @@ impl<W: Work> Group<W> {
         }
     }
 
+    /// Takes the output out of a run that has ended; later looks find none.
+    pub fn take(&self, index: u32) -> Option<W::Output> {
+        match &mut self.cell(index).lock().stage {
+            Stage::Done { output, .. } => output.take(),
+            _ => None,
+        }
+    }
+
     /// Looks at the input of a run that has not begun, or whose input was kept.
     pub fn peek_input<R>(&self, index: u32, look: impl FnOnce(&W::Input) -> R) -> Option<R> {
         match &self.cell(index).lock().stage {

@@ -25,6 +25,10 @@ impl Inbox {
         self.bell.notify_all();
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.tokens.lock().is_empty()
+    }
+
     pub fn try_take(&self) -> Option<u32> {
         self.tokens.lock().pop_front()
     }

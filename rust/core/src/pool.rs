@@ -394,6 +394,14 @@ impl<W: Work> Pool<W> {
         };
         let mut state = self.state.lock();
         let queue = state.queue(group.work.lane());
+        if let Some(Job::Runs { group: held, next, end }) = queue.front_mut()
+            && Arc::ptr_eq(held, group)
+            && *next == index
+            && *next + 1 < *end
+        {
+            *next += 1;
+            return;
+        }
         let gone = if is_it(queue.back()) {
             queue.pop_back().into_iter().collect()
         } else if is_it(queue.front()) {

@@ -1,0 +1,333 @@
+"""The scheduler, the futures and the argument walk, in Rust. Private: use the modules of `oxtask`.
+
+Where a run's outcome is a number: 0 completed, 1 failed, 2 timed out, 3 crashed, 4 cancelled, 5 not
+ready, 6 and 7 a state of its own, good or bad; 10 waiting, 11 running, 12 awaiting retry.
+"""
+
+from collections.abc import Callable, Iterator
+from contextvars import Context, ContextVar
+from types import GenericAlias
+from typing import Any, Literal, final
+from uuid import UUID
+
+from typing_extensions import disjoint_base
+
+from oxtask.states import State
+
+__all__ = [
+    "Alarm",
+    "Blocking",
+    "Completions",
+    "Plan",
+    "Run",
+    "RunTask",
+    "Runner",
+    "Stream",
+    "TaskBase",
+    "TaskRunFuture",
+    "after_fork_in_child",
+    "begin_direct",
+    "current_run",
+    "current_runner",
+    "jittered",
+    "leave",
+    "needs_resolving",
+    "register_state_class",
+    "resolve",
+    "settle",
+    "settled",
+    "unsettled",
+    "values",
+    "wait_all",
+]
+
+current_run: ContextVar[Any]
+"""The `Run` whose body this context belongs to, or a `TaskRunContext` that was entered by hand."""
+current_runner: ContextVar[Any]
+"""Who runs what is submitted here: a `Runner`, or a `TaskRunner` written in Python."""
+
+@disjoint_base
+class TaskBase:
+    """The base of `oxtask.Task`: calls and submits without Python code of its own where it can."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> TaskBase: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the task here, or hand the call to `Task._call`."""
+
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        """Submit a run to the current `Runner`, or hand the call to `Task._submit`."""
+
+    def _forget_plan(self) -> None:
+        """Have the plan made anew on next use: the task was changed."""
+
+@final
+class Plan:
+    """What the core knows of a task: its function, how calls bind, whether runs need the engine."""
+
+    def __new__(
+        cls,
+        *,
+        function: Callable[..., Any],
+        kind: Literal["sync", "async", "other"],
+        rich: bool,
+        has_timeout: bool,
+        hooks: list[list[Any]],
+        names: list[str],
+        positional: int,
+        positional_only: int,
+        required: list[bool],
+        var_positional: bool,
+        var_keyword: bool,
+    ) -> Plan: ...
+
+@final
+class Runner:
+    """A pool: ready queue, worker threads, slots."""
+
+    def __new__(cls, max_workers: int | None = None) -> Runner: ...
+    @property
+    def threads(self) -> tuple[int, int]:
+        """Live worker threads, and threads stuck in runs that were taken from them."""
+
+    def submit(
+        self,
+        task: TaskBase,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None = None,
+        wait_for: Any = None,
+    ) -> TaskRunFuture:
+        """Queue a run, or park it until its inputs have ended."""
+
+    def map(
+        self,
+        task: TaskBase,
+        args: list[tuple[bool, Any]],
+        kwargs: list[tuple[str, bool, Any]],
+        length: int,
+        wait_for: Any = None,
+    ) -> list[TaskRunFuture]:
+        """Queue a run for each item of the columns marked true, which are lists of ``length``."""
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Block until every run has ended; false when ``timeout`` seconds passed first."""
+
+    def close(self) -> None:
+        """Let workers leave when the queue is empty, and refuse new runs."""
+
+    def cancel_all(self, running: bool = False) -> int:
+        """Cancel what has not started, and with ``running`` what has; return how many runs."""
+
+@final
+class TaskRunFuture:
+    """The future of a task run: see `oxtask.futures.Future`."""
+
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+    @property
+    def task_run_id(self) -> UUID:
+        """The id of the run."""
+
+    @property
+    def wrapped_future(self) -> TaskRunFuture:
+        """This future: there is none behind it."""
+
+    @property
+    def state(self) -> State[Any]:
+        """The state of the run as it is now."""
+
+    def done(self) -> bool:
+        """Tell whether the run has ended."""
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Block until the run has ended, at most ``timeout`` seconds."""
+
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
+        """Return the result of the run, after waiting for it."""
+
+    async def aresult(self) -> Any:
+        """Return the result of the run without blocking the event loop."""
+
+    def add_done_callback(self, function: Callable[[TaskRunFuture], object]) -> None:
+        """Call ``function(future)`` when the run has ended; at once if it has."""
+
+    def cancel(self) -> bool:
+        """End the run as cancelled; false if it had ended before."""
+
+    def _peek(self) -> tuple[int, Any]:
+        """Return the outcome of the run and its output."""
+
+    def _blocking(self) -> Blocking:
+        """Return what to enter around awaiting the run."""
+
+    @property
+    def _times(self) -> tuple[int, int, int]:
+        """Unix nanoseconds at which the run was made, first started and ended; 0 for not yet."""
+
+    @property
+    def _record(self) -> Any: ...
+    @property
+    def _task(self) -> Any: ...
+    @property
+    def _context(self) -> Context | None: ...
+    @property
+    def _id(self) -> int: ...
+
+@final
+class Blocking:
+    """The wait of code that awaits a run: enters it into the graph of waits, gives back its slot."""
+
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
+@final
+class Run:
+    """An attempt of a run as its own body sees it."""
+
+    @property
+    def task(self) -> Any: ...
+    @property
+    def future(self) -> TaskRunFuture: ...
+    @property
+    def id(self) -> int: ...
+    @property
+    def context(self) -> Context | None: ...
+    @property
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The resolved arguments."""
+
+    def set_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None: ...
+    @property
+    def wait_for(self) -> Any: ...
+    @property
+    def times(self) -> tuple[int, int, int]: ...
+    @property
+    def view(self) -> Any:
+        """The `TaskRunContext` of the run, if it was made."""
+
+    def set_view(self, view: Any) -> None: ...
+    @property
+    def record(self) -> Any:
+        """The `RunLog` of the run, if it keeps one."""
+
+    def set_record(self, record: Any) -> None: ...
+    def is_current(self) -> bool:
+        """Tell whether this attempt still speaks for the run."""
+
+    def arm(self, seconds: float) -> bool:
+        """Take the run away from this thread after ``seconds``; false if that cannot be done."""
+
+    def seal(self) -> bool:
+        """End the body: nobody takes the run away any more; false if somebody has."""
+
+    def begin_again(self) -> bool:
+        """Begin the next attempt on the spot; false if the run was taken away."""
+
+    def interrupt(self) -> bool:
+        """Raise `RunInterrupted` in the thread that is still in the body; false if none is."""
+
+@final
+class RunTask:
+    """Stands in for an `asyncio.Task` while an async run is driven."""
+
+    def cancel(self, msg: Any = None) -> bool: ...
+    def cancelling(self) -> int: ...
+    def uncancel(self) -> int: ...
+    def done(self) -> bool: ...
+    def cancelled(self) -> bool: ...
+    def add_done_callback(
+        self, function: Callable[[Any], object], *, context: Context | None = None
+    ) -> None: ...
+    def remove_done_callback(self, function: Callable[[Any], object]) -> int: ...
+    def get_coro(self) -> Any: ...
+    def get_context(self) -> Context: ...
+    def get_loop(self) -> Any: ...
+    def get_name(self) -> str: ...
+    @property
+    def _fut_waiter(self) -> Any: ...
+    @property
+    def _must_cancel(self) -> bool: ...
+    def _give_slot(self) -> None: ...
+    def _take_slot(self) -> None: ...
+    def _wakeup(self, future: Any) -> None: ...
+
+@final
+class Completions:
+    """The places of runs in the order in which they end."""
+
+    def __new__(cls, futures: list[Any]) -> Completions: ...
+    def next(self, timeout: float | None = None) -> int | None:
+        """Return the next place; ``None`` when all were returned, or ``timeout`` passed first."""
+
+    @property
+    def left(self) -> int:
+        """How many were not returned yet."""
+
+@final
+class Stream:
+    """An iterator of the results of a task over an iterable: see `oxtask.Task.stream`."""
+
+    def __new__(
+        cls,
+        runner: Runner,
+        task: TaskBase,
+        source: Iterator[Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        ordered: bool,
+        window: int,
+    ) -> Stream: ...
+    def __iter__(self) -> Stream: ...
+    def __next__(self) -> Any: ...
+    def __enter__(self) -> Stream: ...
+    def __exit__(self, *_exception: object) -> None: ...
+    def close(self) -> None:
+        """Pull no more, and cancel what has not started."""
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many items were pulled, and how many results taken."""
+
+@final
+class Alarm:
+    """Rings once on the thread that made it: `SIGURG`, or an injected exception."""
+
+    def __new__(cls, seconds: float, exception: type[BaseException] | None) -> Alarm: ...
+    def cancel(self) -> None:
+        """Ring no more: nothing is heard of the alarm once this has returned."""
+
+def begin_direct(task: TaskBase, args: Any, kwargs: Any) -> Run:
+    """Begin a run that the caller carries out and settles."""
+
+def settle(run: Run, code: int, output: Any) -> None:
+    """End a run that was begun by `begin_direct`; ``code`` is an outcome."""
+
+def needs_resolving(value: Any) -> int:
+    """Tell what must be done to resolve futures in a value: 0 nothing, 1 the core's walk, 2 Python's."""
+
+def resolve(value: Any) -> Any:
+    """Return a value with results in place of futures, after waiting for them on this thread."""
+
+def wait_all(
+    futures: list[Any], timeout: float | None = None, fail_fast: bool = False
+) -> tuple[bool, int | None]:
+    """Block until all runs have ended, or one has failed; return whether, and the place of that one."""
+
+def unsettled(futures: list[Any]) -> int:
+    """Count the runs that have not ended."""
+
+def settled(futures: list[Any]) -> list[int]:
+    """Return the places of the runs that have ended."""
+
+def values(futures: list[Any]) -> list[Any] | None:
+    """Return the results in order; ``None`` unless every run simply completed."""
+
+def jittered(seconds: float, jitter_factor: float) -> float:
+    """Draw a delay around ``seconds``; the law is described in `oxtask_core::retry`."""
+
+def register_state_class(class_: type) -> None:
+    """Tell the core which class run states are of."""
+
+def after_fork_in_child() -> None:
+    """Start anew in a forked child; what was made before the fork is refused from then on."""
+
+def leave() -> None:
+    """Begin the exit of the interpreter: no thread is started any more."""
