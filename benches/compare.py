@@ -54,7 +54,7 @@ PREFECT_ENVIRONMENT = {
 PREFECT_ORDER = {"retries": 0, "memory": 1, "sleepers": 3}
 
 # For a file or a pipe: as wide as the table is with everybody in it.
-TABLE_WIDTH = 140
+TABLE_WIDTH = 150
 
 DISTRIBUTIONS = ("oxtask", "joblib", "dask", "prefect")
 
@@ -78,7 +78,9 @@ class Run:
         self.console = console
         self.samples: report.Samples = {}
         self.notes: list[str] = []
-        self.prefect_python = options.prefect_python
+        # Absolute, but a link stays a link: that is how an interpreter finds its environment.
+        given = options.prefect_python
+        self.prefect_python = str(Path(given).absolute()) if given else None
         wanted = list(options.peers or PEERS)
         if "prefect" in wanted and not self.prefect_python and importlib.util.find_spec("prefect"):
             self.prefect_python = sys.executable
@@ -98,7 +100,7 @@ class Run:
                 peers[name] = load_peer(name, **({"may_build": False} if self._lean(name) else {}))
             except ImportError as error:
                 if name == "oxtask":
-                    raise
+                    raise SystemExit(f"oxtask cannot be imported here: {error}") from error
                 self.notes.append(f"{PEERS[name][0]} takes no part: {describe(error)}")
         # What the libraries hold must not weigh on the collections of those measured after them.
         gc.collect()
@@ -240,7 +242,8 @@ def main() -> int:
     run = Run(options, console)
     run.measure()
     console.print(table(run))
-    for text in [*description, *run.notes, *report.fewer(run.samples)]:
+    notes = [*run.notes, *report.unrest(run.samples), *report.fewer(run.samples)]
+    for text in [*description, *notes]:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
     failures = report.errors(run.samples)
     for text in failures:
@@ -249,7 +252,7 @@ def main() -> int:
     if options.json:
         data = {
             "machine": description,
-            "notes": run.notes,
+            "notes": notes,
             "samples": {
                 row: {peer: asdict(sample) for peer, sample in by_peer.items()}
                 for row, by_peer in run.samples.items()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Samples = dict[str, "dict[str, Sample]"]
 
 MEGABYTE = 1 << 20
+# A plain loop that varies by more than this between rounds has not been alone on its processor.
+UNREST = 1.5
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,19 @@ def fewer(samples: Samples) -> list[str]:
         if scaled:
             notes.append(f"~ {label}: measured per item on fewer items: {', '.join(scaled)}")
     return notes
+
+
+def unrest(samples: Samples) -> list[str]:
+    """Say where the plain loop itself was not steady: other work took the processors."""
+    uneven = [
+        f"{row} {max(sample.seconds) / min(sample.seconds):.1f}"
+        for row, by_peer in samples.items()
+        if (sample := by_peer.get("plain")) and len(sample.seconds) > 1
+        if max(sample.seconds) > UNREST * min(sample.seconds)
+    ]
+    if not uneven:
+        return []
+    return [f"busy machine, judge with care: slowest plain loop over fastest: {', '.join(uneven)}"]
 
 
 def _installed(name: str) -> str | None:

@@ -183,6 +183,7 @@ ROWS = (
         1_000_000,
         2_000,
         {"pool": 50_000, "joblib": 5_000, "dask": 5_000, "prefect": 100},
+        rounds=7,
     ),
     Row("map_10k", "map", 10_000, 500, repeat=20, peers=OURS),
     Row("call", "call", 200_000, 1_000, {"prefect": 100}),
@@ -208,7 +209,7 @@ ROWS = (
         "hold",
         1_000_000,
         2_000,
-        {"pool": 200_000, "gather": 200_000, "dask": 10_000, "prefect": 300},
+        {"pool": 200_000, "gather": 200_000, "prefect": 300},
         kind="memory",
     ),
     Row(

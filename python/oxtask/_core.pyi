@@ -26,6 +26,7 @@ __all__ = [
     "TaskBase",
     "TaskRunFuture",
     "after_fork_in_child",
+    "all_native",
     "begin_direct",
     "current_run",
     "current_runner",
@@ -310,6 +311,9 @@ def wait_all(
     futures: list[Any], timeout: float | None = None, fail_fast: bool = False
 ) -> tuple[bool, int | None]:
     """Block until all runs have ended, or one has failed; return whether, and the place of that one."""
+
+def all_native(futures: list[Any]) -> bool:
+    """Tell whether all are `TaskRunFuture`s."""
 
 def unsettled(futures: list[Any]) -> int:
     """Count the runs that have not ended."""

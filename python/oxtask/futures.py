@@ -138,18 +138,10 @@ class FutureList(list["Future[R]"], Generic[R]):
         if not complete:
             msg = f"Timed out waiting for all futures to complete within {timeout:g} seconds"
             raise TimeoutError(msg)
-        if all(type(future) is TaskRunFuture for future in self[:1]):
-            values = _values(self)
-            if values is not None:
-                return values
+        values = _core.values(self) if _core.all_native(self) else None
+        if values is not None:
+            return values
         return [future.result(raise_on_failure=raise_on_failure) for future in self]
-
-
-def _values(futures: list[Any]) -> list[Any] | None:
-    try:
-        return _core.values(futures)
-    except TypeError:  # futures of another runner among them
-        return None
 
 
 def _wait_all(
@@ -157,7 +149,7 @@ def _wait_all(
 ) -> tuple[bool, int | None]:
     """Wait for all; return whether that is done, and the place of the first that failed."""
     _check_timeout(timeout)
-    if all(type(future) is TaskRunFuture for future in futures):
+    if _core.all_native(futures):
         from oxtask._internal.progress import watched_wait  # noqa: PLC0415 - start-up time
 
         return watched_wait(futures, timeout, fail_fast=fail_fast)
@@ -220,7 +212,7 @@ def as_completed(futures: Iterable[F], timeout: float | None = None) -> Iterator
     unique: list[Any] = list(dict.fromkeys(futures))
     if not unique:
         return
-    if all(type(future) is TaskRunFuture for future in unique):
+    if _core.all_native(unique):
         take: Any = _core.Completions(unique).next
     else:
         take = _listen(unique)

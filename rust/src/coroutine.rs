@@ -243,7 +243,7 @@ fn prepare<'py>(
 ) -> PyResult<Bound<'py, RunTask>> {
     let spec = &group.work;
     let run = Run::new(Arc::clone(group), index, attempt, None, Some(input.clone().unbind()));
-    let run = boundary::untracked(py, run)?;
+    let run = run::RUNS.make(py, run)?;
     let context = context::copy(py, spec.context.as_ref())?;
     let coroutine = context::enter(py, &context, || {
         context::set(py, &context::variables(py).run, run.as_any())?;

@@ -23,6 +23,9 @@ pub(crate) struct TaskRunFuture {
     index: u32,
 }
 
+/// Makes the futures that users hold.
+pub(crate) static FUTURES: boundary::Maker<TaskRunFuture> = boundary::Maker::new();
+
 impl TaskRunFuture {
     #[inline]
     pub(crate) fn new(group: Runs, index: u32) -> Self {

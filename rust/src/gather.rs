@@ -106,6 +106,12 @@ fn wait_each(
     }
 }
 
+/// Whether all are futures of the core.
+#[pyfunction]
+pub(crate) fn all_native(futures: &Bound<'_, PyList>) -> bool {
+    futures.iter().all(|item| item.is_exact_instance_of::<TaskRunFuture>())
+}
+
 /// How many runs have not ended.
 #[pyfunction]
 pub(crate) fn unsettled(futures: &Bound<'_, PyList>) -> PyResult<usize> {

@@ -32,7 +32,7 @@ mod _core {
     #[pymodule_export]
     use super::futures::{Blocking, TaskRunFuture};
     #[pymodule_export]
-    use super::gather::{Completions, settled, unsettled, values, wait_all};
+    use super::gather::{Completions, all_native, settled, unsettled, values, wait_all};
     #[pymodule_export]
     use super::inputs::{needs_resolving, resolve_here};
     #[pymodule_export]

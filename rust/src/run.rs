@@ -85,6 +85,9 @@ pub(crate) struct Run {
     input: Mutex<(Shape, Option<Py<PyAny>>)>,
 }
 
+/// Makes the handles that contexts hold.
+pub(crate) static RUNS: boundary::Maker<Run> = boundary::Maker::new();
+
 impl Run {
     pub(crate) fn new(
         group: Runs,
@@ -277,7 +280,7 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
     let Some(input) = ready_input(py, group, index, attempt, input) else { return };
     let outer = seat.and_then(|seat| seat.enter(group, index));
     let run = Run::new(Arc::clone(group), index, attempt, seat, Some(input.clone().unbind()));
-    let run = match boundary::untracked(py, run) {
+    let run = match RUNS.make(py, run) {
         Ok(run) => run,
         Err(error) => {
             return settle(py, group, index, attempt, Outcome::Crashed, Some(exception(py, error)));

@@ -112,12 +112,14 @@ impl Runner {
             wait_for: wait_for.map(Bound::unbind),
         };
         let group = needs.group(spec, &self.pool, inputs, &every);
-        let items = (0..length).map(|index| TaskRunFuture::new(Arc::clone(&group), index));
-        let list = PyList::empty(py);
-        for future in items {
-            list.append(boundary::untracked(py, future)?)?;
-        }
-        Ok(list)
+        boundary::without_collector(py, || {
+            let list = PyList::empty(py);
+            for index in 0..length {
+                let future = TaskRunFuture::new(Arc::clone(&group), index);
+                list.append(futures::FUTURES.make(py, future)?)?;
+            }
+            Ok(list)
+        })
     }
 
     /// Blocks until every run has ended; false when `timeout` passed first.

@@ -82,7 +82,7 @@ impl TaskBase {
             && let Ok(runner) = current.cast_exact::<Runner>()
         {
             let future = runner::submit(slf, &runner.get().pool, args, kwargs, None)?;
-            return Ok(boundary::untracked(py, future)?.into_any());
+            return Ok(crate::futures::FUTURES.make(py, future)?.into_any());
         }
         slf.call_method1("_submit", (args, kwargs.unwrap_or_else(|| PyDict::new(py))))
     }
@@ -114,7 +114,7 @@ fn call<'py>(
         None => args.clone().into_any(),
     };
     let run = Run::new(Arc::clone(&group), 0, 1, None, Some(input.unbind()));
-    let run = boundary::untracked(py, run)?;
+    let run = run::RUNS.make(py, run)?;
     let function = &group.work.plan.get().function;
     let kwargs = kwargs.as_ref().map(Bound::as_any);
     let (answer, ended) = context::within(py, None, run.as_any(), || {
@@ -151,7 +151,7 @@ pub(crate) fn begin_direct<'py>(
     let group = Group::inline(spec, None, runtime::get().ids.reserve(now, 1), now, py.None());
     group.begin(0, now);
     let input = PyTuple::new(py, [args, kwargs])?.into_any().unbind();
-    boundary::untracked(py, Run::new(group, 0, 1, None, Some(input)))
+    run::RUNS.make(py, Run::new(group, 0, 1, None, Some(input)))
 }
 
 /// Ends a run that was begun by `begin_direct`.
