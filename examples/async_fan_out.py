@@ -1,6 +1,4 @@
-"""Async tasks: a thousand that wait at the same time, from a flow that is async and one that is not."""
-
-from __future__ import annotations
+"""Async tasks: a thousand that wait at the same time, in a sync flow and in an async one."""
 
 import asyncio
 import time

@@ -5,8 +5,6 @@
 A run that waits for a run gives its worker's place back, so this cannot deadlock at any depth.
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

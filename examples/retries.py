@@ -1,18 +1,13 @@
-"""Retries: a service that fails at first, one that never works, and one that is not worth a retry."""
-
-from __future__ import annotations
+"""Retries: pages that come late, a page that never comes, and one that is not worth a retry."""
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from oxtask import flow, task
+from oxtask.client.schemas.objects import TaskRun
 from oxtask.logging import disable_logger
-from oxtask.tasks import exponential_backoff
-
-if TYPE_CHECKING:
-    from oxtask.client.schemas.objects import TaskRun
-    from oxtask.states import State
-    from oxtask.tasks import Task
+from oxtask.states import State
+from oxtask.tasks import Task, exponential_backoff
 
 attempts: Counter[str] = Counter()
 

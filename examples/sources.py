@@ -1,6 +1,4 @@
-"""Which files the examples read: the standard library of the running Python, or a folder of yours."""
-
-from __future__ import annotations
+"""Which files the examples read: the standard library of this Python, or a folder of yours."""
 
 import argparse
 import sysconfig

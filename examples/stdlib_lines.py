@@ -6,19 +6,14 @@
 The same function is then called in a plain loop: are the answers the same, and what did it cost?
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from sources import folder_from_command_line, python_files
 
 from oxtask import flow, task
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 KINDS = {
     "import": ("import", "from"),

@@ -1,14 +1,9 @@
 """Streams: a task over a source without an end. Results come while the source is still read."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from itertools import count, islice
-from typing import TYPE_CHECKING
 
 from oxtask import flow, task
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pulled = 0
 

@@ -7,8 +7,6 @@ Some files of the standard library's own tests are broken on purpose, so some ru
 go on, and the failures are reported with their files.
 """
 
-from __future__ import annotations
-
 import ast
 import time
 import warnings

@@ -48,7 +48,6 @@ def test_async_runs_share_event_loops():
         await asyncio.sleep(0)
         return asyncio.get_running_loop()
 
-    assert len(set(loop.map([], wait_for=None).result())) == 0
     loops = {loop.submit().result() for _ in range(50)}
     assert len(loops) <= 2
 
@@ -306,7 +305,7 @@ def test_bad_awaits_are_told_to_the_body():
             yield "not a future"
 
     async def body():
-        with pytest.raises(RuntimeError, match="bad yield.*'not a future'"):
+        with pytest.raises(RuntimeError, match=r"bad yield.*'not a future'"):
             await Odd()
         foreign = asyncio.new_event_loop()
         with pytest.raises(RuntimeError, match="another event loop"):

@@ -1,11 +1,14 @@
 """Where code runs: the flow run, the task run and the tags around it.
 
-A context is entered with ``with`` and found with ``get()``; it travels with `contextvars`, so a task
-sees the context of the place that called or submitted it.
+A context is entered with ``with`` and found with ``get()``; it travels with `contextvars`, so a
+task sees the context of the place that called or submitted it. Threads that a program starts itself
+see none, unless it runs them in `contextvars.copy_context`.
 """
 
 from __future__ import annotations
 
+import sys
+import time
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,9 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from oxtask import _core
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from oxtask.tasks import Task
 
 __all__ = [
+    "ContextModel",
     "EngineContext",
     "FlowRunContext",
     "TagsContext",
@@ -34,118 +37,226 @@ __all__ = [
 ]
 
 
-class _Context:
-    """Base of contexts: entered once at a time, through a context variable."""
+class ContextModel:
+    """The base of contexts, for those of one's own as well.
 
-    _variable: ClassVar[ContextVar[Any]]
-    _fields: ClassVar[dict[str, Any]] = {}
+    A subclass names its context variable ``__var__`` and declares its fields as annotations, with
+    defaults where there are some. Values are checked against the annotations.
+
+    Raises:
+        TypeError: If a field is missing, or there is none of that name.
+        ValueError: If a value does not fit its field.
+
+    >>> class Tenant(ContextModel):
+    ...     __var__ = ContextVar("tenant")
+    ...     name: str
+    >>> with Tenant(name="blue"):
+    ...     Tenant.get().name
+    'blue'
+    """
+
+    __var__: ClassVar[ContextVar[Any]]
+    _fields: ClassVar[tuple[str, ...]] = ()
+    _made: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
+    """Fields whose default is made when it is read first."""
+    _is_checked: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = [
+            name
+            for name, kind in vars(cls).get("__annotations__", {}).items()
+            if not name.startswith("_")
+            and not str(kind).startswith(("ClassVar", "typing.ClassVar"))
+        ]
+        cls._fields = tuple(dict.fromkeys((*cls._fields, *own)))
 
     def __init__(self, **fields: Any) -> None:
-        unknown = fields.keys() - self._fields.keys()
+        cls = type(self)
+        unknown = fields.keys() - set(cls._fields)
         if unknown:
-            msg = f"{type(self).__name__} has no field {sorted(unknown)[0]!r}"
+            msg = f"{cls.__name__} has no field {min(unknown)!r}; it has {', '.join(cls._fields)}"
             raise TypeError(msg)
-        self.__dict__.update(self._fields)
-        self.__dict__.update(fields)
+        missing = [
+            name
+            for name in cls._fields
+            if name not in fields and not hasattr(cls, name) and name not in cls._made
+        ]
+        if missing:
+            msg = f"{cls.__name__} needs {', '.join(map(repr, missing))}"
+            raise TypeError(msg)
+        self.__dict__.update(_checked(cls, fields) if cls._is_checked else fields)
         self._token: Token[Any] | None = None
+        self._made_at = time.time_ns()
+
+    if not TYPE_CHECKING:  # or every misspelt attribute would type-check
+
+        def __getattr__(self, name: str) -> Any:
+            make = type(self)._made.get(name)
+            if make is None:
+                msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+                raise AttributeError(msg)
+            # Threads that get here at the same time must get the same object.
+            return self.__dict__.setdefault(name, make(self))
 
     @classmethod
     def get(cls) -> Self | None:
         """Return the current context of this kind, or ``None``."""
-        return cls._variable.get(None)
+        current: Self | None = cls.__var__.get(None)
+        return current
 
     def __enter__(self) -> Self:
         if self._token is not None:
             msg = "Context already entered. Make a copy with `model_copy()` to enter it again."
             raise RuntimeError(msg)
-        self._token = self._variable.set(self)
+        self._token = self.__var__.set(self)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._token is None:
             msg = "Asymmetric use of context. It was left without having been entered."
             raise RuntimeError(msg)
         token, self._token = self._token, None
-        self._variable.reset(token)
+        try:
+            self.__var__.reset(token)
+        except ValueError:
+            # A coroutine that nobody awaits any more is closed from elsewhere; the context it ran
+            # in is gone with it.
+            if not error or error[0] is not GeneratorExit:
+                raise
 
-    def model_copy(self, *, update: dict[str, Any] | None = None) -> Self:
-        """Return a copy that can be entered on its own, with the fields in ``update`` replaced."""
-        fields = {name: self.__dict__[name] for name in self._fields}
-        return type(self)(**{**fields, **(update or {})})
+    def model_copy(self, *, update: Mapping[str, Any] | None = None) -> Self:
+        """Return a copy that can be entered on its own.
+
+        Args:
+            update: Fields that get another value in the copy.
+
+        Raises:
+            TypeError: If ``update`` names a field that does not exist.
+        """
+        fields = {name: self.__dict__[name] for name in self._fields if name in self.__dict__}
+        copied = type(self)(**{**fields, **(update or {})})
+        copied._made_at = self._made_at
+        return copied
+
+    def __repr__(self) -> str:
+        from oxtask._internal.text import short_repr  # noqa: PLC0415 - start-up time
+
+        shown = (
+            f"{name}={short_repr(self.__dict__[name])}"
+            for name in self._fields
+            if name in self.__dict__
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
-class FlowRunContext(_Context):
-    """The context of a flow run.
+def _checked(cls: type[ContextModel], fields: dict[str, Any]) -> dict[str, Any]:
+    """Return values that fit the annotations of a class."""
+    from oxtask._internal.flow_parameters import (  # noqa: PLC0415 - start-up time
+        evaluated,
+        type_adapter,
+    )
+
+    valid = dict(fields)
+    for owner in reversed(cls.__mro__):
+        scope = vars(sys.modules.get(owner.__module__, sys))
+        for name, annotation in vars(owner).get("__annotations__", {}).items():
+            if name in fields:
+                adapter = type_adapter(evaluated(annotation, dict(scope)))
+                valid[name] = adapter.validate_python(fields[name])
+    return valid
+
+
+def _start_time(context: ContextModel) -> datetime:
+    from oxtask._internal.times import datetime_from_nanoseconds  # noqa: PLC0415 - start-up time
+
+    return datetime_from_nanoseconds(context._made_at)
+
+
+def _dict(_: ContextModel) -> dict[Any, Any]:
+    return {}
+
+
+class FlowRunContext(ContextModel):
+    """The context of an attempt of a flow run.
 
     Attributes:
         flow: The flow.
         flow_run: The record of the run.
+        client: ``None``.
         task_runner: The runner that `Task.submit` hands work to.
         parameters: The validated parameters.
         log_prints: Whether prints become log lines.
-        start_time: When this attempt began.
         detached: Whether the run is carried on in another process.
+        result_store: Where results are stored, or ``None``.
+        persist_result: Whether they are.
+        task_run_dynamic_keys: Left empty, as are the next three.
+        observed_flow_pauses: See ``task_run_dynamic_keys``.
+        run_results: See ``task_run_dynamic_keys``.
+        task_run_assets: See ``task_run_dynamic_keys``.
+        events: ``None``.
+        start_time: When the attempt began.
+        input_keyset: ``None``.
         is_async: Whether the flow's function is a coroutine function.
     """
 
-    _variable: ClassVar[ContextVar[Any]] = ContextVar("oxtask_flow_run")
-    _fields: ClassVar[dict[str, Any]] = {
-        "flow": None,
-        "flow_run": None,
-        "task_runner": None,
-        "parameters": None,
-        "log_prints": False,
-        "persist_result": False,
-        "start_time": None,
-        "detached": False,
-        "is_async": False,
+    __var__: ClassVar[ContextVar[Any]] = ContextVar("oxtask_flow_run")
+    _is_checked: ClassVar[bool] = False
+    _made: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        "task_run_dynamic_keys": _dict,
+        "observed_flow_pauses": _dict,
+        "run_results": _dict,
+        "task_run_assets": _dict,
+        "start_time": _start_time,
     }
 
-    flow: Flow[..., Any]
-    flow_run: FlowRun
-    task_runner: TaskRunner
-    parameters: dict[str, Any] | None
-    log_prints: bool
-    persist_result: bool
-    start_time: datetime | None
-    detached: bool
-    is_async: bool
+    flow: Flow[..., Any] = None  # type: ignore[assignment]
+    flow_run: FlowRun = None  # type: ignore[assignment]
+    client: Any = None
+    task_runner: TaskRunner[Any] = None  # type: ignore[assignment]
+    parameters: dict[str, Any] | None = None
+    log_prints: bool = False
+    detached: bool = False
+    result_store: Any = None
+    persist_result: bool = False
+    task_run_dynamic_keys: dict[str, Any]
+    observed_flow_pauses: dict[str, int]
+    run_results: dict[int, Any]
+    task_run_assets: dict[Any, Any]
+    events: Any = None
+    start_time: datetime
+    input_keyset: dict[str, dict[str, str]] | None = None
+    is_async: bool = False
 
 
 EngineContext = FlowRunContext
 
 
-class TaskRunContext(_Context):
-    """The context of a task run.
+class TaskRunContext(ContextModel):
+    """The context of an attempt of a task run.
 
     Attributes:
         task: The task.
         task_run: The record of the run.
+        client: ``None``.
         parameters: The bound and resolved parameters.
         log_prints: Whether prints become log lines.
-        start_time: When this attempt began.
+        result_store: Where results are stored, or ``None``.
+        persist_result: Whether they are.
+        start_time: When the attempt began.
     """
 
-    _variable: ClassVar[ContextVar[Any]] = _core.current_run
-    _fields: ClassVar[dict[str, Any]] = {
-        "task": None,
-        "task_run": None,
-        "parameters": None,
-        "log_prints": False,
-        "persist_result": False,
-        "start_time": None,
-    }
+    __var__: ClassVar[ContextVar[Any]] = _core.current_run
+    _is_checked: ClassVar[bool] = False
+    _made: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"start_time": _start_time}
 
-    task: Task[..., Any]
-    task_run: TaskRun
-    parameters: dict[str, Any]
-    log_prints: bool
-    persist_result: bool
+    task: Task[..., Any] = None  # type: ignore[assignment]
+    task_run: TaskRun = None  # type: ignore[assignment]
+    client: Any = None
+    parameters: dict[str, Any] = None  # type: ignore[assignment]
+    log_prints: bool = False
+    result_store: Any = None
+    persist_result: bool = False
     start_time: datetime | None
 
     @classmethod
@@ -166,18 +277,19 @@ class TaskRunContext(_Context):
         return view
 
 
-class TagsContext(_Context):
+class TagsContext(ContextModel):
     """The tags that runs get which are made in this context."""
 
-    _variable: ClassVar[ContextVar[Any]] = ContextVar("oxtask_tags")
-    _fields: ClassVar[dict[str, Any]] = {"current_tags": frozenset()}
+    __var__: ClassVar[ContextVar[Any]] = ContextVar("oxtask_tags")
+    _is_checked: ClassVar[bool] = False
 
-    current_tags: frozenset[str]
+    current_tags: frozenset[str] = frozenset()
 
     @classmethod
     def get(cls) -> Self:
         """Return the current context; never ``None``."""
-        return cls._variable.get(None) or cls()
+        current: Self | None = cls.__var__.get(None)
+        return cls() if current is None else current
 
 
 @contextmanager

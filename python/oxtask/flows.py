@@ -13,30 +13,39 @@
 
 from __future__ import annotations
 
-import copy
-from functools import partial, update_wrapper
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
-
-from typing_extensions import ParamSpec
+from functools import cached_property, partial, update_wrapper
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Concatenate,
+    Generic,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    overload,
+)
 
 from oxtask._internal import flow_options
+from oxtask._internal.flow_options import FlowOptions, FlowStateHook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
     from pathlib import Path
 
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
-    from oxtask._internal.flow_options import FlowStateHook
     from oxtask.states import State
     from oxtask.task_runners import TaskRunner
-    from oxtask.utilities.callables import SignaturePlan
+    from oxtask.utilities.callables import ParameterSchema, SignaturePlan
 
-__all__ = ["Flow", "flow"]
+__all__ = ["Flow", "FlowOptions", "FlowStateHook", "flow"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 P = ParamSpec("P")
+P2 = ParamSpec("P2")
 
 
 class Flow(Generic[P, R]):
@@ -109,7 +118,6 @@ class Flow(Generic[P, R]):
     if TYPE_CHECKING:
         fn: Callable[P, R]
         name: str
-        version: str | None
         description: str | None
         isasync: bool
         isgenerator: bool
@@ -118,6 +126,7 @@ class Flow(Generic[P, R]):
         retry_delay_seconds: float
         timeout_seconds: float | None
         should_validate_parameters: bool
+        persist_result: bool | None
         log_prints: bool | None
         task_runner: TaskRunner[Any] | None
         on_completion_hooks: list[FlowStateHook]
@@ -129,32 +138,48 @@ class Flow(Generic[P, R]):
         _receiver: Any
         _descriptor: Any
 
-    @overload
-    def __call__(
-        self: Flow[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
-    ) -> Coroutine[Any, Any, T]: ...
-    @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
-    @overload
-    def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
-    @overload
-    def __call__(self, *args: Any, wait_for: Any, **kwargs: Any) -> R: ...
-    def __call__(
-        self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any
-    ) -> Any:
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+        @overload
+        def __call__(
+            self: Flow[P2, Coroutine[Any, Any, T]],
+            /,
+            *args: Any,
+            return_state: Literal[True],
+            wait_for: Any = None,
+            **kwargs: Any,
+        ) -> Coroutine[Any, Any, State[T]]: ...
+        @overload
+        def __call__(
+            self, /, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any
+        ) -> State[R]: ...
+        @overload
+        def __call__(
+            self, /, *args: Any, wait_for: Any, return_state: Literal[False] = False, **kwargs: Any
+        ) -> R: ...
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the flow and return what its function returns.
+
+        An async flow returns a coroutine that does so when it is awaited.
 
         Args:
             *args: The arguments of the function.
-            return_state: Return the final state of the run instead.
-            wait_for: Runs that must complete before this one starts.
-            **kwargs: The keyword arguments of the function.
+            **kwargs: The keyword arguments of the function, and two more: ``return_state`` to
+                have the final state of the run returned instead, and ``wait_for`` with runs that
+                must complete before this one starts.
 
         Raises:
             ParameterBindError: If the arguments do not fit the function.
             ParameterTypeError: If an argument does not fit its declared type.
-            Exception: Whatever the function raises.
+            UpstreamTaskError: If a run that was waited for did not complete.
+            FlowRunTimeoutError: If the last attempt took longer than ``timeout_seconds``.
+            BaseException: Whatever the function raises, or what the state it returns stands for.
         """
+        return_state = kwargs.pop("return_state", False)
+        wait_for = kwargs.pop("wait_for", None)
         parameters = self._bind(args, kwargs)
         from oxtask._internal import flow_engine, inputs  # noqa: PLC0415 - start-up time
 
@@ -167,6 +192,10 @@ class Flow(Generic[P, R]):
             args = (self._receiver, *args)
         return self._signature_plan().bind(args, kwargs)
 
+    def _receiver_name(self) -> str | None:
+        """Return the parameter that takes the object a bound flow is bound to."""
+        return None if self._receiver is None else self._signature_plan().names[0]
+
     def _signature_plan(self) -> SignaturePlan:
         from oxtask.utilities.callables import signature_plan  # noqa: PLC0415 - start-up time
 
@@ -177,34 +206,45 @@ class Flow(Generic[P, R]):
         plan: SignaturePlan = known[1]
         return plan
 
-    def with_options(self, **options: Any) -> Self:
+    @cached_property
+    def version(self) -> str | None:
+        """The version that was given, or the MD5 sum of the file that defines the function.
+
+        The file is read when this is asked for first; ``None`` if there is none.
+        """
+        return flow_options.version_of(self.fn)
+
+    @cached_property
+    def parameters(self) -> ParameterSchema:
+        """A description of the parameters in the style of OpenAPI."""
+        from oxtask.utilities.callables import parameter_schema  # noqa: PLC0415 - start-up time
+
+        return parameter_schema(self.fn)
+
+    def with_options(self, **options: Unpack[FlowOptions]) -> Self:
         """Return a flow like this one with other options.
 
         Args:
-            **options: Any option of `Flow` except ``fn``; what is not named keeps its value.
+            **options: Any option of `Flow` except ``fn``. An explicit ``None`` or empty value
+                clears an option; what is not named keeps its value.
 
         Raises:
             TypeError: If an option is unknown, or has a wrong type.
+            ValueError: If an option has a value that makes no sense.
         """
-        unknown = options.keys() - self._given.keys()
-        if unknown:
-            msg = f"with_options() got an unexpected keyword argument {sorted(unknown)[0]!r}"
-            raise TypeError(msg)
-        hooks = {name: list(getattr(self, f"{name}_hooks")) for name in flow_options.HOOK_OPTIONS}
-        fn: Any = self._descriptor(self.fn) if self._descriptor else self.fn
-        new = type(self)(fn, **{**self._given, **hooks, **options})
-        new._receiver = self._receiver
-        return new
+        return flow_options.with_options(self, dict(options))
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        if self._descriptor is staticmethod:
-            return self
-        receiver = (owner or type(instance)) if self._descriptor is classmethod else instance
-        if receiver is None:
-            return self
-        bound = copy.copy(self)
-        bound._receiver = receiver
-        return bound
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type[Any]) -> Self: ...
+        @overload
+        def __get__(
+            self: Flow[Concatenate[Any, P2], R], instance: object, owner: type[Any] | None = None
+        ) -> Flow[P2, R]: ...
+
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
+        return flow_options.bound(self, instance, owner)
 
     def on_completion(self, fn: FlowStateHook) -> FlowStateHook:
         """Add a hook that is called when a run completed; for use as a decorator."""
@@ -232,11 +272,17 @@ class Flow(Generic[P, R]):
         return fn
 
 
+class _FlowDecorator(Protocol):
+    """What ``@flow(...)`` returns: it keeps the types of the function it is put on."""
+
+    def __call__(self, fn: Callable[P, R], /) -> Flow[P, R]: ...
+
+
 @overload
-def flow(__fn: Callable[P, R], /, **options: Any) -> Flow[P, R]: ...
+def flow(__fn: Callable[P, R], /, **options: Unpack[FlowOptions]) -> Flow[P, R]: ...
 @overload
-def flow(__fn: None = None, /, **options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
-def flow(__fn: Any = None, /, **options: Any) -> Any:
+def flow(__fn: None = None, /, **options: Unpack[FlowOptions]) -> _FlowDecorator: ...
+def flow(__fn: Any = None, /, **options: Unpack[FlowOptions]) -> Any:
     """Make a flow of a function; used as ``@flow`` or ``@flow(...)``.
 
     Args:
@@ -246,6 +292,4 @@ def flow(__fn: Any = None, /, **options: Any) -> Any:
     Returns:
         The flow, or, if only options are given, a decorator with these options.
     """
-    if __fn is None:
-        return partial(flow, **options)
-    return Flow(__fn, **options)
+    return partial(flow, **options) if __fn is None else Flow(__fn, **options)

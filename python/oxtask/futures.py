@@ -134,7 +134,12 @@ class FutureList(list["Future[R]"], Generic[R]):
         """
         complete, failed = _wait_all(self, timeout, fail_fast=raise_on_failure)
         if failed is not None:
-            self[failed].result()
+            future = self[failed]
+            try:
+                future.result()
+            finally:
+                # This frame goes into the traceback of the error that the future holds.
+                del self, future
         if not complete:
             msg = f"Timed out waiting for all futures to complete within {timeout:g} seconds"
             raise TimeoutError(msg)
@@ -185,11 +190,8 @@ def wait(futures: Iterable[F], timeout: float | None = None) -> DoneAndNotDoneFu
     """
     _check_timeout(timeout)
     unique = list(dict.fromkeys(futures))
-    done: set[Any] = set()
-    try:
-        done.update(as_completed(unique, timeout))
-    except TimeoutError:
-        done.update(future for future in unique if _is_done(future))
+    _wait_all(unique, timeout, fail_fast=False)
+    done = {future for future in unique if _is_done(future)}
     return DoneAndNotDoneFutures(done, {future for future in unique if future not in done})
 
 

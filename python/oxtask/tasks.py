@@ -10,14 +10,15 @@
 
 from __future__ import annotations
 
-from functools import partial, update_wrapper
+import copy
+from functools import partial
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
-from typing_extensions import ParamSpec
+from typing_extensions import ParamSpec, Unpack
 
 from oxtask import _core
-from oxtask._internal import task_options
+from oxtask._internal import functions, task_options, task_plan, task_variants
 from oxtask._internal.task_options import (
     RetryConditionCallable,
     StateHookCallable,
@@ -145,10 +146,8 @@ class Task(_core.TaskBase, Generic[P, R]):
         asset_deps: Iterable[Any] | None = None,
     ) -> None:
         options = {key: value for key, value in locals().items() if key not in {"self", "fn"}}
-        options.pop("__class__", None)
         checked = task_options.checked(fn, options)
-        update_wrapper(self, fn)
-        self.__dict__.update(checked)
+        vars(self).update({**functions.look_of(checked["fn"]), **checked})
         self._forget_plan()
 
     if TYPE_CHECKING:
@@ -158,7 +157,6 @@ class Task(_core.TaskBase, Generic[P, R]):
         tags: set[str]
         version: str | None
         task_key: str
-        source_code: str | None
         isasync: bool
         isgenerator: bool
         retries: int
@@ -334,7 +332,7 @@ class Task(_core.TaskBase, Generic[P, R]):
         return cast("SignaturePlan", known[1])
 
     def _make_plan(self) -> _core.Plan:
-        return task_options.make_plan(self)
+        return task_plan.make_plan(self)
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         return self._signature_plan().bind(self._received(args), kwargs)
@@ -350,7 +348,7 @@ class Task(_core.TaskBase, Generic[P, R]):
         self._bind(args, kwargs)
 
     def _is_rich(self) -> bool:
-        return task_options.is_rich(self) or bool(
+        return task_plan.is_rich(self) or bool(
             self.on_completion_hooks or self.on_failure_hooks or self.on_running_hooks
         )
 
@@ -362,11 +360,11 @@ class Task(_core.TaskBase, Generic[P, R]):
         return should_log_prints(self)
 
     def _delay_before_retry(self, retry: int) -> float:
-        return task_options.delay_before_retry(self, retry)
+        return task_plan.delay_before_retry(self, retry)
 
     # --- variants --------------------------------------------------------------------------------------
 
-    def with_options(self, **options: Any) -> Self:
+    def with_options(self, **options: Unpack[TaskOptions]) -> Self:
         """Return a task like this one with other options.
 
         Args:
@@ -376,10 +374,18 @@ class Task(_core.TaskBase, Generic[P, R]):
         Raises:
             TypeError: If an option is unknown, or has a wrong type.
         """
-        return task_options.with_options(self, options)
+        return task_variants.with_options(self, dict(options))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return task_options.bound(self, instance, owner)
+        return task_variants.bound(self, instance, owner)
+
+    @property
+    def source_code(self) -> str | None:
+        """The text of the function, read when it is first asked for; ``None`` if there is none."""
+        known = vars(self).get("_source", NotSet)
+        if known is NotSet:
+            known = vars(self)["_source"] = functions.source_of(self.fn)
+        return cast("str | None", known)
 
     @property
     def ismethod(self) -> bool:
@@ -397,7 +403,23 @@ class Task(_core.TaskBase, Generic[P, R]):
         return self.__dict__.get("_descriptor") is staticmethod
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return task_options.reduce(self, protocol)
+        reference = task_variants.by_reference(self)
+        if reference is not None:
+            return task_variants.find, reference
+        state = {name: value for name, value in vars(self).items() if name[:6] != "_known"}
+        state["_source"] = self.source_code
+        return task_variants.rebuilt, (type(self),), state
+
+    def __copy__(self) -> Self:
+        copied = task_variants.rebuilt(type(self))
+        vars(copied).update(vars(self))
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = task_variants.rebuilt(type(self))
+        memo[id(self)] = copied
+        vars(copied).update(copy.deepcopy({**vars(self), "_known_signature": None}, memo))
+        return copied
 
     # --- hooks -----------------------------------------------------------------------------------------
 
@@ -428,9 +450,13 @@ class Task(_core.TaskBase, Generic[P, R]):
 
 
 @overload
-def task(__fn: Callable[P, R], /, **options: Any) -> Task[P, R]: ...
+def task(
+    __fn: Callable[P, R], /, *, version: str | None = None, **options: Unpack[TaskOptions]
+) -> Task[P, R]: ...
 @overload
-def task(__fn: None = None, /, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(
+    __fn: None = None, /, *, version: str | None = None, **options: Unpack[TaskOptions]
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 def task(__fn: Any = None, /, **options: Any) -> Any:
     """Make a task of a function; used as ``@task`` or ``@task(...)``.
 
@@ -450,3 +476,4 @@ def task(__fn: Any = None, /, **options: Any) -> Any:
     if __fn is None:
         return partial(task, **options)
     return Task(__fn, **options)
+

@@ -11,6 +11,7 @@
 
 use std::ffi::c_int;
 use std::ptr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pyo3::ffi;
@@ -18,8 +19,10 @@ use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::{runtime, workers};
+
 /// How long a wait on the main thread lasts at most before it looks for signals.
-pub(crate) const SIGNAL_SLICE: Duration = Duration::from_millis(50);
+pub(crate) const SIGNAL_SLICE: Duration = Duration::from_millis(25);
 
 mod unwinding {
     use super::ffi::{PyObject, PyThreadState};
@@ -57,16 +60,36 @@ impl Drop for HangOnUnwind {
     }
 }
 
-/// Calls with a tuple and an optional dict.
+/// Enters Python; on a worker of an interpreter that exits, there is no way back.
 ///
 /// # Safety
-/// `args` must be a tuple, `kwargs` null or a dict; the thread is attached.
+/// The thread is attached, or becomes so by `enter`.
 #[inline]
 unsafe fn entered<T>(enter: impl FnOnce() -> T) -> T {
     let guard = HangOnUnwind;
     let result = enter();
     std::mem::forget(guard);
+    if runtime::is_leaving() && workers::is_worker() {
+        // What follows would call Python without a guard while the interpreter goes away.
+        unsafe { stay_away() }
+    }
     result
+}
+
+/// Gives up the interpreter for good: the thread ends with the process.
+///
+/// # Safety
+/// The thread is attached.
+pub(crate) unsafe fn stay_away() -> ! {
+    // A thread in a body is not waited for.
+    if !workers::in_body() {
+        runtime::BUSY.fetch_sub(1, Ordering::AcqRel);
+    }
+    // SAFETY: attached, and never comes back for the state.
+    unsafe { ffi::PyEval_SaveThread() };
+    loop {
+        std::thread::park();
+    }
 }
 
 /// Calls `callable(*args, **kwargs)`.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use oxtask_core::group::Outcome;
+use oxtask_core::pool::Lane;
 use parking_lot::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -15,7 +16,7 @@ use pyo3::types::PyDict;
 use crate::boundary::{self, Sent};
 use crate::loops::{self, Seat};
 use crate::run::{self, Ended, Run, Runs};
-use crate::workers::RunPool;
+use crate::workers::{Callback, RunPool};
 use crate::{clock, context, error, python};
 
 /// The loop on whose thread a step is made.
@@ -171,12 +172,24 @@ impl RunTask {
         self.progress.lock().must_cancel
     }
 
-    /// Gives up the slot of the run while it awaits another run; `_take_slot` takes one again.
+    /// Gives up the slot of the run while it awaits another run.
     fn _give_slot(&self) {
         self.pool.release_slot();
     }
 
-    fn _take_slot(&self) {
+    /// Takes a slot again: at once if one is free, else ahead of new work; `function()` is then called.
+    ///
+    /// True if the slot was taken at once.
+    fn _take_slot(&self, function: Py<PyAny>) -> bool {
+        if self.pool.try_slot() {
+            return true;
+        }
+        self.pool.push_first(Lane::Loop, vec![Callback::Grant(function)]);
+        false
+    }
+
+    /// Takes a slot even if none is free, for a coroutine that is cancelled while it waits for one.
+    fn _force_slot(&self) {
         self.pool.force_slot();
     }
 

@@ -11,7 +11,6 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use crate::coroutine::RunTask;
 use crate::inputs::{self, Resolve};
 use crate::run::{self, Run, RunRef, Runs};
 use crate::workers::{self, Callback, RunPool, Seat};
@@ -86,7 +85,7 @@ impl TaskRunFuture {
 
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
-        wait_for_run(py, &self.group, self.index, limit(timeout)?).map(drop)
+        wait_for_run(py, &self.group, self.index, limit(timeout)?, false).map(drop)
     }
 
     #[pyo3(signature = (timeout=None, raise_on_failure=true))]
@@ -96,7 +95,7 @@ impl TaskRunFuture {
         if let Some(value) = this.value(py) {
             return Ok(value);
         }
-        if !wait_for_run(py, &this.group, this.index, limit(timeout)?)? {
+        if !wait_for_run(py, &this.group, this.index, limit(timeout)?, raise_on_failure)? {
             return Err(python::futures(py)?
                 .call_method1("timed_out", (&slf, timeout))
                 .map_or_else(|error| error, |error| PyErr::from_value(error)));
@@ -182,7 +181,7 @@ impl TaskRunFuture {
     /// Stands in the graph of waits, as an awaiting run, between `__enter__` and `__exit__`.
     fn _blocking(&self) -> Blocking {
         let target = RunRef(Arc::clone(&self.group), self.index);
-        Blocking { target, edge: Mutex::new(None) }
+        Blocking { target, entered: Mutex::new(None) }
     }
 
     #[getter]
@@ -195,10 +194,8 @@ impl TaskRunFuture {
 #[pyclass(frozen, module = "oxtask._core")]
 pub(crate) struct Blocking {
     target: RunRef,
-    edge: Mutex<Option<Edge>>,
+    entered: Mutex<Option<Edge>>,
 }
-
-type Edge = (Option<(RunRef, u64)>, Option<Py<RunTask>>);
 
 #[pymethods]
 impl Blocking {
@@ -209,30 +206,16 @@ impl Blocking {
             }
             pool.ensure_worker();
         }
-        let edge = match current_run(py) {
-            Some(current) => Some(enter_edge(py, &current, vec![self.target.clone()])?),
-            None => None,
-        };
-        let current = py.import("asyncio")?.call_method0("current_task")?;
-        let task = current.cast_into::<RunTask>().ok();
-        if let Some(task) = &task {
-            task.call_method0("_give_slot")?;
-        }
-        *self.edge.lock() = Some((edge, task.map(Bound::unbind)));
+        let edge = Edge::enter(py, || vec![self.target.clone()])?;
+        *self.entered.lock() = Some(edge);
         Ok(())
     }
 
     #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<()> {
-        let Some((edge, task)) = self.edge.lock().take() else { return Ok(()) };
-        if let Some((waiter, ticket)) = edge {
-            let gone = runtime::get().waits.lock().leave(&waiter, ticket);
-            drop(gone);
+    fn __exit__(&self, _exception: &Bound<'_, PyTuple>) {
+        if let Some(edge) = self.entered.lock().take() {
+            edge.leave();
         }
-        if let Some(task) = task {
-            task.bind(py).call_method0("_take_slot")?;
-        }
-        Ok(())
     }
 }
 
@@ -273,23 +256,35 @@ pub(crate) fn limit(timeout: Option<f64>) -> PyResult<Option<Duration>> {
 }
 
 /// Blocks until the run has ended; false when `timeout` passed first.
+///
+/// With `here`, a run that is queued may be run on this thread. The caller must then raise what the run raises:
+/// an interrupt that was meant for the waiting code ends the run instead.
 pub(crate) fn wait_for_run(
     py: Python<'_>,
     group: &Runs,
     index: u32,
     timeout: Option<Duration>,
+    here: bool,
 ) -> PyResult<bool> {
     let done = || matches!(group.phase(index), Phase::Done(_));
-    if done() || (timeout.is_none() && run_here(py, group, index) && done()) {
+    if done() {
+        return Ok(true);
+    }
+    let edge = Edge::enter(py, || vec![RunRef(Arc::clone(group), index)])?;
+    if here && timeout.is_none() && run_here(py, group, index) && done() {
+        edge.leave();
         return Ok(true);
     }
     let inbox = Arc::new(Inbox::new());
     if group.watch(index, Watcher::Inbox(Arc::clone(&inbox), 0)).is_err() {
+        edge.leave();
         return Ok(true);
     }
-    let waiting = Waiting::begin(py, vec![RunRef(Arc::clone(group), index)], &[group.pool()], true)?;
-    let heard = boundary::wait(py, timeout, |slice| inbox.take(slice));
-    waiting.end(py)?;
+    let heard = Waiting::begin(py, edge, &[group.pool()]).and_then(|waiting| {
+        let heard = boundary::wait(py, timeout, |slice| inbox.take(slice));
+        waiting.end(py);
+        heard
+    });
     if !matches!(heard, Ok(Some(_))) {
         group.unwatch(index, &inbox);
     }
@@ -305,79 +300,71 @@ fn run_here(py: Python<'_>, group: &Runs, index: u32) -> bool {
         return false;
     }
     let Some(pool) = group.pool() else { return false };
-    if pool.is_cancelled() || pool.tag() != runtime::get().generation {
+    if pool.is_cancelled() || pool.tag() != runtime::get().generation || !workers::may_nest() {
         return false;
     }
-    let own = workers::desk()
-        .is_some_and(|(held, seat)| Arc::ptr_eq(&held, pool) && !workers::slot_lost(&seat))
-        || crate::loops::stepping().is_some_and(|held| Arc::ptr_eq(&held, pool));
-    workers::nested(|| {
-        // A worker of the pool is blocked here anyway and lends its own slot.
-        if !own && !pool.try_slot() {
-            return false;
+    // A thread that holds a slot of the pool is blocked here anyway and lends it.
+    let own = workers::held_slot().is_some_and(|held| Arc::ptr_eq(&held, pool));
+    if !own && !pool.try_slot() {
+        return false;
+    }
+    pool.forget(group, index);
+    workers::holding((!own).then_some(pool), |seat| run::execute(py, group, index, Some(seat)));
+    if !own {
+        pool.release_slot();
+    }
+    true
+}
+
+/// The edges of a run that blocks on runs, in the graph of waits.
+pub(crate) struct Edge(Option<(RunRef, u64)>);
+
+impl Edge {
+    /// Fails with `DeadlockError` if the runs wait, in turn, for the run whose body this code is in.
+    pub(crate) fn enter(py: Python<'_>, targets: impl FnOnce() -> Vec<RunRef>) -> PyResult<Self> {
+        match current_run(py) {
+            Some(current) => enter_edge(py, &current, targets()).map(Some).map(Self),
+            None => Ok(Self(None)),
         }
-        let begun = group.phase(index) == Phase::Ready;
-        if begun {
-            pool.forget(group, index);
-            run::execute(py, group, index, None::<&Arc<Seat>>);
+    }
+
+    /// No edges: for a wait that any of several runs ends.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn leave(self) {
+        if let Some((waiter, ticket)) = self.0 {
+            let gone = runtime::get().waits.lock().leave(&waiter, ticket);
+            drop(gone);
         }
-        if !own {
-            pool.release_slot();
-        }
-        begun
-    })
-    .unwrap_or(false)
+    }
 }
 
 /// A thread that is about to block on runs: it has given back its slot and stands in the graph of waits.
 pub(crate) struct Waiting {
-    edge: Option<(RunRef, u64)>,
-    slot: Option<RunPool>,
+    edge: Edge,
+    slot: Option<(RunPool, Arc<Seat>)>,
 }
 
 impl Waiting {
-    /// Fails with `DeadlockError` if the runs wait, in turn, for the run that is about to block.
-    pub(crate) fn begin(
-        py: Python<'_>,
-        targets: Vec<RunRef>,
-        pools: &[Option<&RunPool>],
-        for_all: bool,
-    ) -> PyResult<Self> {
+    pub(crate) fn begin(py: Python<'_>, edge: Edge, pools: &[Option<&RunPool>]) -> PyResult<Self> {
         let generation = runtime::get().generation;
         for pool in pools.iter().copied().flatten() {
             if pool.tag() != generation {
+                edge.leave();
                 return Err(forked(py));
             }
             pool.ensure_worker();
         }
-        let mut waiting = Self { edge: None, slot: None };
-        if for_all && let Some(current) = current_run(py) {
-            waiting.edge = Some(enter_edge(py, &current, targets)?);
-        }
-        if let Some((pool, seat)) = workers::desk()
-            && !workers::slot_lost(&seat)
-        {
-            pool.release_slot();
-            waiting.slot = Some(pool);
-        } else if let Some(pool) = crate::loops::stepping() {
-            pool.release_slot();
-            waiting.slot = Some(pool);
-        }
-        Ok(waiting)
+        Ok(Self { edge, slot: workers::yield_slot() })
     }
 
-    pub(crate) fn end(self, py: Python<'_>) -> PyResult<()> {
-        if let Some((waiter, ticket)) = self.edge {
-            let gone = runtime::get().waits.lock().leave(&waiter, ticket);
-            drop(gone);
+    pub(crate) fn end(self, py: Python<'_>) {
+        self.edge.leave();
+        if let Some((pool, seat)) = &self.slot {
+            boundary::detached(py, || workers::reclaim_slot(pool, seat));
         }
-        if let Some(pool) = self.slot {
-            let lost = workers::desk().is_some_and(|(_, seat)| workers::slot_lost(&seat));
-            if !lost {
-                boundary::detached(py, || pool.claim_slot(None));
-            }
-        }
-        Ok(())
     }
 }
 

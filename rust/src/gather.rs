@@ -7,7 +7,7 @@ use oxtask_core::inbox::Inbox;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::futures::{self, TaskRunFuture, Waiting};
+use crate::futures::{self, Edge, TaskRunFuture, Waiting};
 use crate::run::{RunRef, Runs};
 use crate::workers::RunPool;
 use crate::{boundary, clock};
@@ -65,8 +65,8 @@ pub(crate) fn wait_all(
     let blocked = (0..group.len())
         .filter(|&index| !matches!(group.phase(index), Phase::Done(_)))
         .map(|index| RunRef(Arc::clone(&group), index));
-    let targets = if futures::current_run(py).is_some() { blocked.collect() } else { Vec::new() };
-    let waiting = Waiting::begin(py, targets, &[group.pool()], true);
+    let waiting = Edge::enter(py, || blocked.collect())
+        .and_then(|edge| Waiting::begin(py, edge, &[group.pool()]));
     let heard = waiting.and_then(|waiting| {
         let heard = boundary::wait(py, limit, |slice| {
             if over() {
@@ -75,7 +75,7 @@ pub(crate) fn wait_all(
             inbox.take(slice);
             over().then_some(())
         });
-        waiting.end(py)?;
+        waiting.end(py);
         heard
     });
     group.unwatch_whole(&inbox);
@@ -200,10 +200,15 @@ impl Completions {
         if place.is_none() {
             let pools: Vec<Option<&RunPool>> = self.runs.iter().map(|run| run.0.pool()).collect();
             let pending = self.runs.iter().filter(|RunRef(group, index)| !done(group, *index));
-            let targets = if for_all { pending.cloned().collect() } else { Vec::new() };
-            let waiting = Waiting::begin(py, targets, &pools, for_all)?;
+            // To wait for the next of one is to wait for that one.
+            let edge = if for_all || self.left() == 1 {
+                Edge::enter(py, || pending.cloned().collect())?
+            } else {
+                Edge::none()
+            };
+            let waiting = Waiting::begin(py, edge, &pools)?;
             let heard = boundary::wait(py, limit, |slice| self.inbox.take(slice));
-            waiting.end(py)?;
+            waiting.end(py);
             place = heard?;
         }
         if place.is_some() {

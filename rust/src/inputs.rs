@@ -252,7 +252,7 @@ pub(crate) fn resolve_here<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py
     let how = scan(value, 0, &mut found)?;
     for future in &found {
         let (group, index) = future.get().run();
-        crate::futures::wait_for_run(py, group, index, None)?;
+        crate::futures::wait_for_run(py, group, index, None, false)?;
     }
     match crate::run::resolve(value, how) {
         Ok(resolved) => Ok(resolved),

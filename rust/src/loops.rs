@@ -7,7 +7,6 @@
 //! A loop that has been inside one step for [`STUCK`] is taken to be blocked: new runs go to another, which is
 //! started if need be.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,7 +19,7 @@ use pyo3::types::PyDict;
 
 use crate::coroutine::{self, RunTask};
 use crate::run::Runs;
-use crate::workers::{self, RunPool};
+use crate::workers::{self, Callback, RunPool};
 use crate::{boundary, clock, error, runtime};
 
 /// A step that takes longer blocks its loop.
@@ -143,20 +142,9 @@ fn run(seat: Arc<Seat>, reader: libc::c_int) {
     });
 }
 
-thread_local! {
-    static STEPPING: RefCell<Option<RunPool>> = const { RefCell::new(None) };
-}
-
-/// The pool whose slot is held by the coroutine that this thread is stepping.
-pub(crate) fn stepping() -> Option<RunPool> {
-    STEPPING.with_borrow(Clone::clone)
-}
-
-/// Runs one step of a coroutine of `pool`.
+/// Runs one step of a coroutine of `pool`, whose slot the run holds.
 pub(crate) fn step<T>(seat: &Seat, pool: &RunPool, body: impl FnOnce() -> T) -> T {
-    let outer = STEPPING.replace(Some(Arc::clone(pool)));
-    let result = body();
-    STEPPING.set(outer);
+    let result = workers::holding(Some(pool), |_| body());
     seat.stepping_since.store(0, Ordering::Relaxed);
     result
 }
@@ -183,6 +171,9 @@ impl Drain {
         enter: Py<PyAny>,
         leave: Py<PyAny>,
     ) {
+        if runtime::is_leaving() {
+            return;
+        }
         let mut buffer = [0_u8; 64];
         // SAFETY: reads into a buffer of that size from a descriptor that never blocks.
         unsafe { libc::read(self.reader, buffer.as_mut_ptr().cast(), buffer.len()) };
@@ -248,8 +239,9 @@ impl Drain {
                 From::Work
             }
             Taken::Callbacks(callbacks) => {
+                let keeps_slot = callbacks.iter().any(|one| matches!(one, Callback::Grant(_)));
                 callbacks.into_iter().for_each(|callback| callback.run(py));
-                From::Work
+                if keeps_slot { From::Start } else { From::Work }
             }
         }
     }

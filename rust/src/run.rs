@@ -4,7 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use oxtask_core::group::{Begun, Group, Outcome, Work};
+use oxtask_core::group::{Begun, Group, Outcome, Phase, Work};
 use oxtask_core::pool::Lane;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
@@ -187,7 +187,7 @@ impl Run {
 
     /// Whether this attempt still speaks for the run.
     fn is_current(&self) -> bool {
-        self.group.attempt(self.index) == self.number()
+        self.group.phase(self.index) == Phase::Running && self.group.attempt(self.index) == self.number()
     }
 
     /// Starts the clock of this attempt; false if nobody can end it from outside.

@@ -5,35 +5,22 @@ use std::sync::Arc;
 use oxtask_core::group::{Group, Phase, Watcher};
 use oxtask_core::inbox::Inbox;
 use oxtask_core::pool::{Job, Pool};
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use crate::futures::{self, TaskRunFuture, Waiting};
+use crate::futures::{self, Edge, TaskRunFuture, Waiting};
 use crate::inputs::{self, Resolve};
 use crate::run::{Runs, Shape, Spec};
-use crate::workers::{self, PyHost, RunPool, Seat};
+use crate::workers::{self, PyHost, RunPool};
 use crate::{boundary, clock, context, error, python, runtime};
-
-/// The seats of all worker threads, with the address of their pool.
-static SEATS: Mutex<Vec<(usize, Arc<Seat>)>> = Mutex::new(Vec::new());
-
-pub(crate) fn seated(pool: &RunPool, seat: &Arc<Seat>) {
-    SEATS.lock().push((Arc::as_ptr(pool) as usize, Arc::clone(seat)));
-}
-
-pub(crate) fn unseated(_pool: &RunPool, seat: &Arc<Seat>) {
-    SEATS.lock().retain(|(_, held)| !Arc::ptr_eq(held, seat));
-}
 
 /// Tells the thread or event loop that is in the body of a run to stop.
 pub(crate) fn interrupt(py: Python<'_>, group: &Runs, index: u32) -> PyResult<()> {
     if crate::loops::interrupt(py, group, index)? {
         return Ok(());
     }
-    let seats: Vec<_> = SEATS.lock().iter().map(|(_, seat)| Arc::clone(seat)).collect();
     let exception = python::engine(py)?.getattr("RunInterrupted")?.unbind();
-    for seat in seats {
+    for seat in workers::seats() {
         if seat.interrupt(py, group, index, &exception) {
             break;
         }
@@ -129,9 +116,10 @@ impl Runner {
         if self.pool.tag() != runtime::get().generation || !self.pool.watch_drained(&inbox) {
             return Ok(true);
         }
-        let waiting = Waiting::begin(py, Vec::new(), &[Some(&self.pool)], false)?;
-        let heard = boundary::wait(py, futures::limit(timeout)?, |slice| inbox.take(slice));
-        waiting.end(py)?;
+        let limit = futures::limit(timeout)?;
+        let waiting = Waiting::begin(py, Edge::none(), &[Some(&self.pool)])?;
+        let heard = boundary::wait(py, limit, |slice| inbox.take(slice));
+        waiting.end(py);
         Ok(heard?.is_some())
     }
 
@@ -185,14 +173,11 @@ impl Runner {
 
     /// The runs whose bodies are under way.
     fn bodies(&self, py: Python<'_>) -> Vec<(Runs, u32)> {
-        let address = Arc::as_ptr(&self.pool) as usize;
-        let seats: Vec<_> = SEATS
-            .lock()
-            .iter()
-            .filter(|(held, _)| *held == address)
-            .map(|(_, seat)| Arc::clone(seat))
-            .collect();
-        let mut bodies: Vec<_> = seats.iter().filter_map(|seat| seat.body()).collect();
+        let seats = workers::seats();
+        let of_pool = |(group, _): &(Runs, u32)| {
+            group.pool().is_some_and(|held| Arc::ptr_eq(held, &self.pool))
+        };
+        let mut bodies: Vec<_> = seats.iter().filter_map(|seat| seat.body()).filter(of_pool).collect();
         bodies.extend(crate::loops::bodies(py, &self.pool));
         bodies
     }

@@ -14,14 +14,13 @@ use pyo3::prelude::*;
 
 use crate::run::RunRef;
 use crate::timers::Timers;
-use crate::{boundary, clock};
+use crate::{boundary, clock, workers};
 
 pub(crate) struct Runtime {
     pub(crate) generation: u64,
     pub(crate) ids: IdSource,
     pub(crate) timers: Timers,
     pub(crate) waits: Mutex<WaitGraph<RunRef>>,
-    pub(crate) leaving: AtomicBool,
     random: AtomicU64,
 }
 
@@ -48,7 +47,6 @@ fn renew() -> &'static Runtime {
         ids: IdSource::new(seed),
         timers: Timers::new(),
         waits: Mutex::new(WaitGraph::default()),
-        leaving: AtomicBool::new(false),
         random: AtomicU64::new(seed | 1),
     }));
     match CURRENT.compare_exchange(old, fresh, Ordering::AcqRel, Ordering::Acquire) {
@@ -93,21 +91,39 @@ pub(crate) fn jittered(seconds: f64, jitter_factor: f64) -> f64 {
 /// Called in a forked child before it does anything else.
 #[pyfunction]
 pub(crate) fn after_fork_in_child() {
+    ATTACHING.store(0, Ordering::Release);
+    BUSY.store(0, Ordering::Release);
+    workers::forget_after_fork();
     renew();
 }
 
 /// Threads that were started and have not yet attached.
 pub(crate) static ATTACHING: AtomicUsize = AtomicUsize::new(0);
+/// Workers that are attached, or about to be: all but those that wait for work.
+pub(crate) static BUSY: AtomicUsize = AtomicUsize::new(0);
+static LEAVING: AtomicBool = AtomicBool::new(false);
 
-/// How long the exit waits for them.
-const ATTACH_LIMIT: Duration = Duration::from_secs(2);
+/// How long the exit waits for threads to come to rest.
+const REST_LIMIT: Duration = Duration::from_secs(1);
 
-/// Called when the interpreter begins to exit: no thread is started from here on, and none is caught on its way in.
+/// Whether the interpreter exits: no thread is started, and no worker calls Python, from here on.
+#[inline]
+pub(crate) fn is_leaving() -> bool {
+    LEAVING.load(Ordering::Acquire)
+}
+
+/// Called when the interpreter begins to exit.
+///
+/// Returns when every worker rests, or is in a body of the user, which `boundary` guards.
 #[pyfunction]
 pub(crate) fn leave(py: Python<'_>) {
-    get().leaving.store(true, Ordering::Release);
+    LEAVING.store(true, Ordering::Release);
     let began = clock::now();
-    while ATTACHING.load(Ordering::Acquire) > 0 && clock::since(began) < ATTACH_LIMIT {
+    let moving = || {
+        let guarded = workers::seats().iter().filter(|seat| seat.is_guarded()).count();
+        ATTACHING.load(Ordering::Acquire) + BUSY.load(Ordering::Acquire).saturating_sub(guarded)
+    };
+    while moving() > 0 && clock::since(began) < REST_LIMIT {
         boundary::detached(py, || std::thread::park_timeout(Duration::from_millis(1)));
     }
 }

@@ -16,7 +16,7 @@ use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::futures::{self, TaskRunFuture, Waiting};
+use crate::futures::{self, Edge, TaskRunFuture, Waiting};
 use crate::inputs::{self, Resolve};
 use crate::plan::Plan;
 use crate::run::{Runs, Shape, Spec};
@@ -328,7 +328,7 @@ impl Stream {
                 None => return Err(PyStopIteration::new_err(())),
             }
         };
-        futures::wait_for_run(py, &group, index, None)?;
+        futures::wait_for_run(py, &group, index, None, true)?;
         let spent = {
             let mut flow = self.flow.lock();
             flow.yielded += 1;
@@ -346,9 +346,9 @@ impl Stream {
     fn next_ended(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let mut token = self.inbox.try_take();
         if token.is_none() {
-            let waiting = Waiting::begin(py, Vec::new(), &[Some(&self.pool)], false)?;
+            let waiting = Waiting::begin(py, Edge::none(), &[Some(&self.pool)])?;
             let heard = boundary::wait(py, None, |slice| self.inbox.take(slice));
-            waiting.end(py)?;
+            waiting.end(py);
             token = heard?;
         }
         let token = token.unwrap_or(0);

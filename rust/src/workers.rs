@@ -12,7 +12,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::run::{self, Runs, Spec};
-use crate::runtime::ATTACHING;
+use crate::runtime::{ATTACHING, BUSY};
 use crate::timers::{self, Entry};
 use crate::{boundary, clock, python, runtime};
 
@@ -27,6 +27,8 @@ pub(crate) type RunPool = Arc<Pool<Spec>>;
 pub(crate) enum Callback {
     /// `function(future)`.
     Python { function: Py<PyAny>, future: Py<PyAny> },
+    /// `function()`; the slot that was taken with the callback is its to keep.
+    Grant(Py<PyAny>),
     /// The time of code on another thread is up.
     Bell(Arc<crate::alarm::Bell>),
     /// A run was taken from the thread in `seat`; the attempt is the one that now speaks for it.
@@ -38,6 +40,11 @@ impl Callback {
         match self {
             Self::Python { function, future } => {
                 if let Err(raised) = function.call1(py, (future,)) {
+                    python::callback_failed(py, &raised);
+                }
+            }
+            Self::Grant(function) => {
+                if let Err(raised) = function.call0(py) {
                     python::callback_failed(py, &raised);
                 }
             }
@@ -58,8 +65,18 @@ pub(crate) struct Seat {
     pub(crate) thread_id: AtomicU64,
     body: Mutex<Option<(Runs, u32)>>,
     interrupted: AtomicBool,
-    /// The seat's run was taken away and its slot given to another worker.
-    lost: AtomicBool,
+    slot: Mutex<Slot>,
+    of_worker: AtomicBool,
+}
+
+/// Where the slot is that a thread took with its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    Held,
+    /// Given back while the thread waits for a run.
+    Yielded,
+    /// The run was taken away at its deadline, and the slot with it.
+    Lost,
 }
 
 impl Seat {
@@ -68,7 +85,8 @@ impl Seat {
             thread_id: AtomicU64::new(0),
             body: Mutex::new(None),
             interrupted: AtomicBool::new(false),
-            lost: AtomicBool::new(false),
+            slot: Mutex::new(Slot::Held),
+            of_worker: AtomicBool::new(false),
         }
     }
 
@@ -88,6 +106,11 @@ impl Seat {
             unsafe { ffi::PyThreadState_SetAsyncExc(thread as std::ffi::c_long, std::ptr::null_mut()) };
         }
         drop(left);
+    }
+
+    /// Whether this is a worker in a body: what it calls there is guarded.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.of_worker.load(Ordering::Relaxed) && self.body.lock().is_some()
     }
 
     /// The run whose body the thread is in.
@@ -137,18 +160,42 @@ pub(crate) struct Expired;
 
 impl Expired {
     pub(crate) fn begin(group: &Runs, index: u32, attempt: u32, seat: &Arc<Seat>) {
+        // Under the lock that the worker takes before it looks: it finds its slot held and its run its own, or both lost.
+        let mut slot = seat.slot.lock();
         let Some((attempt, kept)) = group.fence(index, attempt) else { return };
         let Some(pool) = group.pool() else { return };
+        let before = std::mem::replace(&mut *slot, Slot::Lost);
+        drop(slot);
         let group = Arc::clone(group);
         let held = Arc::clone(seat);
         let callback = Callback::Expired { group: Arc::clone(&group), index, attempt, kept, seat: held };
         // First the work, then the slot for it: nothing else may take the slot.
         pool.push_first(Lane::Thread, vec![callback]);
-        if !seat.lost.swap(true, Ordering::AcqRel) {
+        if before == Slot::Yielded {
+            // Its slot is free already: one is taken for it to lose.
+            pool.force_slot();
+        }
+        if before != Slot::Lost {
             pool.worker_lost();
         }
         pool.ensure_worker();
     }
+}
+
+/// The seats of all threads that run bodies.
+static SEATS: Mutex<Vec<Arc<Seat>>> = Mutex::new(Vec::new());
+
+fn seated(seat: &Arc<Seat>) {
+    SEATS.lock().push(Arc::clone(seat));
+}
+
+fn unseated(seat: &Arc<Seat>) {
+    SEATS.lock().retain(|held| !Arc::ptr_eq(held, seat));
+}
+
+/// The seats of all threads that run bodies.
+pub(crate) fn seats() -> Vec<Arc<Seat>> {
+    SEATS.lock().clone()
 }
 
 /// What the pool needs from this side.
@@ -161,7 +208,7 @@ impl Host<Spec> for PyHost {
         let failed = Arc::clone(&pool);
         // Counted before the look: whoever sees no exit yet is waited for by it.
         ATTACHING.fetch_add(1, Ordering::AcqRel);
-        if runtime::get().leaving.load(Ordering::Acquire) || name.spawn(move || work(&pool)).is_err() {
+        if runtime::is_leaving() || name.spawn(move || work(&pool)).is_err() {
             ATTACHING.fetch_sub(1, Ordering::AcqRel);
             failed.worker_failed();
         }
@@ -176,52 +223,125 @@ impl Host<Spec> for PyHost {
     }
 }
 
-/// What a worker thread knows of itself.
-pub(crate) struct Desk {
-    pub(crate) pool: RunPool,
-    pub(crate) seat: Arc<Seat>,
+/// What a thread knows of itself while it runs bodies.
+struct Desk {
+    /// The pool one of whose slots this thread holds.
+    slot: Option<RunPool>,
+    seat: Arc<Seat>,
+    /// Runs that are under way on this thread, one in the wait of the other.
+    nested: u32,
+}
+
+impl Desk {
+    /// A desk for a thread that is no worker of ours.
+    fn for_guest() -> Self {
+        let seat = Arc::new(Seat::new());
+        seat.thread_id.store(thread_ident(), Ordering::Relaxed);
+        seated(&seat);
+        Self { slot: None, seat, nested: 0 }
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        unseated(&self.seat);
+    }
 }
 
 thread_local! {
+    static IS_WORKER: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
     static DESK: RefCell<Option<Desk>> = const { RefCell::new(None) };
-    static NESTED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }
 
-/// Runs `body` one level deeper; `None` if this thread is deep enough.
-pub(crate) fn nested<T>(body: impl FnOnce() -> T) -> Option<T> {
-    let depth = NESTED.get();
-    if depth >= MAX_NESTED {
-        return None;
+/// The pool one of whose slots this thread holds.
+pub(crate) fn held_slot() -> Option<RunPool> {
+    DESK.with_borrow(|desk| {
+        let desk = desk.as_ref()?;
+        let held = *desk.seat.slot.lock() == Slot::Held;
+        desk.slot.as_ref().filter(|_| held).map(Arc::clone)
+    })
+}
+
+/// Gives back the slot that this thread holds, while it waits for runs.
+pub(crate) fn yield_slot() -> Option<(RunPool, Arc<Seat>)> {
+    let (pool, seat) = DESK.with_borrow(|desk| {
+        let desk = desk.as_ref()?;
+        let mut slot = desk.seat.slot.lock();
+        let pool = desk.slot.as_ref().filter(|_| *slot == Slot::Held)?;
+        *slot = Slot::Yielded;
+        Some((Arc::clone(pool), Arc::clone(&desk.seat)))
+    })?;
+    pool.release_slot();
+    Some((pool, seat))
+}
+
+/// Takes a slot again, unless the run was taken away meanwhile. Blocks; called detached.
+pub(crate) fn reclaim_slot(pool: &RunPool, seat: &Seat) {
+    if *seat.slot.lock() == Slot::Lost {
+        return;
     }
-    NESTED.set(depth + 1);
-    let result = body();
-    NESTED.set(depth);
-    Some(result)
+    pool.claim_slot(None);
+    let mut slot = seat.slot.lock();
+    if *slot == Slot::Yielded {
+        *slot = Slot::Held;
+        return;
+    }
+    drop(slot);
+    pool.release_slot();
 }
 
-/// The pool and the seat of the worker that this thread is.
-pub(crate) fn desk() -> Option<(RunPool, Arc<Seat>)> {
-    DESK.with_borrow(|desk| desk.as_ref().map(|desk| (Arc::clone(&desk.pool), Arc::clone(&desk.seat))))
+/// Whether this thread is in a body of the user.
+pub(crate) fn in_body() -> bool {
+    DESK.with_borrow(|desk| desk.as_ref().is_some_and(|desk| desk.seat.body.lock().is_some()))
 }
 
-/// Whether this worker's slot was given away; it then has none to give back.
-pub(crate) fn slot_lost(seat: &Seat) -> bool {
-    seat.lost.load(Ordering::Acquire)
+/// Runs `body` while this thread holds a slot of `pool`, or, with `None`, the one that it holds already.
+pub(crate) fn holding<T>(pool: Option<&RunPool>, body: impl FnOnce(&Arc<Seat>) -> T) -> T {
+    let (seat, outer) = DESK.with_borrow_mut(|desk| {
+        let desk = desk.get_or_insert_with(Desk::for_guest);
+        desk.nested += 1;
+        let outer = pool.map(|pool| desk.slot.replace(Arc::clone(pool)));
+        (Arc::clone(&desk.seat), outer)
+    });
+    let result = body(&seat);
+    let old = DESK.with_borrow_mut(|desk| {
+        let desk = desk.as_mut()?;
+        desk.nested -= 1;
+        outer.map(|outer| std::mem::replace(&mut desk.slot, outer))
+    });
+    drop(old);
+    result
+}
+
+/// Whether this thread is a worker of ours.
+pub(crate) fn is_worker() -> bool {
+    IS_WORKER.get()
+}
+
+/// Forgets, in a forked child, the threads that only the parent has.
+pub(crate) fn forget_after_fork() {
+    // The lock may be held by a thread that the child does not have; the list is then left as it is.
+    if let Some(mut seats) = SEATS.try_lock() {
+        std::mem::forget(std::mem::take(&mut *seats));
+    }
+}
+
+/// Whether this thread may run one more run within a wait.
+pub(crate) fn may_nest() -> bool {
+    DESK.with_borrow(|desk| desk.as_ref().is_none_or(|desk| desk.nested < MAX_NESTED))
 }
 
 fn work(pool: &RunPool) {
     let attached = Python::try_attach(|py| {
+        BUSY.fetch_add(1, Ordering::AcqRel);
         ATTACHING.fetch_sub(1, Ordering::AcqRel);
+        IS_WORKER.set(true);
         pool.worker_started();
-        let seat = Arc::new(Seat::new());
-        // SAFETY: attached; the identifier is what `threading.get_ident` gives.
-        seat.thread_id.store(thread_ident(), Ordering::Relaxed);
-        let desk = Desk { pool: Arc::clone(pool), seat: Arc::clone(&seat) };
-        DESK.set(Some(desk));
-        crate::runner::seated(pool, &seat);
-        turn(py, pool, &seat);
-        crate::runner::unseated(pool, &seat);
-        DESK.set(None);
+        holding(Some(pool), |seat| {
+            seat.of_worker.store(true, Ordering::Relaxed);
+            turn(py, pool, seat);
+        });
+        BUSY.fetch_sub(1, Ordering::AcqRel);
     });
     if attached.is_none() {
         ATTACHING.fetch_sub(1, Ordering::AcqRel);
@@ -232,16 +352,26 @@ fn work(pool: &RunPool) {
 fn turn(py: Python<'_>, pool: &RunPool, seat: &Arc<Seat>) {
     let mut from = From::Start;
     loop {
+        if runtime::is_leaving() {
+            // SAFETY: attached.
+            unsafe { boundary::stay_away() }
+        }
         if let Some(taken) = pool.take(Lane::Thread, from) {
             from = From::Work;
             perform(py, taken, seat);
-            if seat.lost.swap(false, Ordering::AcqRel) {
+            if std::mem::replace(&mut *seat.slot.lock(), Slot::Held) == Slot::Lost {
                 pool.worker_back();
                 from = From::Start;
             }
         } else {
             from = From::Rest;
-            if boundary::detached(py, || pool.wait_for_work(IDLE_LIMIT)) == Next::Leave {
+            BUSY.fetch_sub(1, Ordering::AcqRel);
+            let next = boundary::detached(py, || {
+                let next = pool.wait_for_work(IDLE_LIMIT);
+                BUSY.fetch_add(1, Ordering::AcqRel);
+                next
+            });
+            if next == Next::Leave {
                 return;
             }
         }

@@ -377,6 +377,8 @@ def call_nothing(step: Body) -> Any:
 
 def raised(run: Any, error: BaseException) -> Answer:
     """Tell how a run ended that has nothing to its name and raised."""
+    if not run.is_current():
+        return LOST, None
     code, output = judge_error(error)
     log_lines.plain_end(run, code, output)
     return code, output

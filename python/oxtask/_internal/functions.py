@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import WRAPPER_ASSIGNMENTS, partial
 from types import CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,13 @@ def description_of(fn: Any) -> str | None:
     from inspect import cleandoc  # noqa: PLC0415 - start-up time
 
     return cleandoc(doc)
+
+
+def look_of(fn: Any) -> dict[str, Any]:
+    """Return the attributes that `functools.update_wrapper` gives an object to look like ``fn``."""
+    own = {} if isinstance(fn, type) else getattr(fn, "__dict__", {})
+    shown = {name: getattr(fn, name) for name in WRAPPER_ASSIGNMENTS if hasattr(fn, name)}
+    return {**own, **shown, "__wrapped__": fn}
 
 
 def source_of(fn: Any) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from oxtask import _core
 from oxtask._internal.task_runs import (
     CANCELLED,
     CHOSEN,
@@ -91,7 +92,10 @@ async def aresult(future: Any, *, raise_on_failure: bool = True) -> Any:
 
 
 async def ended(future: Any) -> None:
-    """Wait for the end of a run without blocking the event loop."""
+    """Wait for the end of a run without blocking the event loop.
+
+    An async run that waits here gives its slot to others, and goes on when it has one again.
+    """
     if future.done():
         return
     import asyncio  # noqa: PLC0415 - start-up time
@@ -99,18 +103,46 @@ async def ended(future: Any) -> None:
     loop = asyncio.get_running_loop()
     waiter = loop.create_future()
 
-    def wake() -> None:
-        if not waiter.done():
-            waiter.set_result(None)
-
-    def tell(_: Any) -> None:
+    def tell(_: Any = None) -> None:
         # A loop that was closed meanwhile has nobody who waits.
         if not loop.is_closed():
-            loop.call_soon_threadsafe(wake)
+            loop.call_soon_threadsafe(_set, waiter)
 
+    current: Any = asyncio.current_task()
+    holds_slot = isinstance(current, _core.RunTask)
     with future._blocking():
-        future.add_done_callback(tell)
-        await waiter
+        if holds_slot:
+            current._give_slot()
+        try:
+            future.add_done_callback(tell)
+            await waiter
+        finally:
+            if holds_slot:
+                await _slot_again(current, loop)
+
+
+def _set(waiter: Any) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+async def _slot_again(current: Any, loop: Any) -> None:
+    granted = loop.create_future()
+
+    def grant() -> None:
+        # Whoever was cancelled meanwhile has taken a slot out of turn: this one goes back.
+        if granted.cancelled():
+            current._give_slot()
+        else:
+            _set(granted)
+
+    if current._take_slot(lambda: loop.call_soon_threadsafe(grant)):
+        return
+    try:
+        await granted
+    except BaseException:
+        current._force_slot()
+        raise
 
 
 def callback_failed(error: BaseException) -> None:

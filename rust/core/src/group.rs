@@ -23,7 +23,7 @@ use std::sync::Arc;
 use crate::ids::IdBase;
 use crate::inbox::Inbox;
 use crate::pool::{Job, Lane, Pool};
-use crate::sync::Mutex;
+use crate::sync::{self, Mutex};
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 const NONE: u32 = u32::MAX;
@@ -79,7 +79,7 @@ pub enum Phase {
 enum Stage<W: Work> {
     Vacant,
     Parked { pending: u32, input: W::Input },
-    Ready { input: W::Input },
+    Ready { started: u64, input: W::Input },
     Running { started: u64, kept: Option<W::Input> },
     Delayed { started: u64, input: W::Input },
     Done { started: u64, ended: u64, outcome: Outcome, output: Option<W::Output> },
@@ -158,7 +158,7 @@ impl<W: Work> Group<W> {
         created: u64,
         inputs: impl IntoIterator<Item = W::Input>,
     ) -> Arc<Self> {
-        let cells = inputs.into_iter().map(|input| Cell::new(Stage::Ready { input })).collect();
+        let cells = inputs.into_iter().map(|input| Cell::new(Stage::Ready { started: 0, input })).collect();
         let group = Self::assemble(work, Some(pool), ids, created, cells);
         let count = group.len();
         if count > 0 {
@@ -175,7 +175,7 @@ impl<W: Work> Group<W> {
         created: u64,
         input: W::Input,
     ) -> Arc<Self> {
-        Self::assemble(work, pool, ids, created, Box::new([Cell::new(Stage::Ready { input })]))
+        Self::assemble(work, pool, ids, created, Box::new([Cell::new(Stage::Ready { started: 0, input })]))
     }
 
     /// A group with room for `capacity` runs, to be [filled](Self::fill) one by one.
@@ -221,18 +221,21 @@ impl<W: Work> Group<W> {
     }
 
     /// Puts a run into the next vacant cell and queues it; hands the input back if there is none.
+    ///
+    /// One thread at a time may fill a group.
     pub fn fill(self: &Arc<Self>, input: W::Input) -> Result<u32, W::Input> {
         let index = self.filled.load(Ordering::Relaxed);
         let Some(cell) = self.cells.get(index as usize) else {
             return Err(input);
         };
-        cell.lock().stage = Stage::Ready { input };
-        self.filled.store(index + 1, Ordering::Release);
+        // Counted first: once the run is in its cell, anybody may end it.
         if self.unsettled.fetch_add(1, Ordering::AcqRel) == 0
             && let Some(pool) = &self.pool
         {
             pool.group_opened();
         }
+        cell.lock().stage = Stage::Ready { started: 0, input };
+        self.filled.store(index + 1, Ordering::Release);
         self.enqueue(index, index + 1);
         Ok(index)
     }
@@ -270,7 +273,9 @@ impl<W: Work> Group<W> {
     /// When the run first started and when it ended; zero for what has not happened.
     pub fn times(&self, index: u32) -> (u64, u64) {
         match self.cell(index).lock().stage {
-            Stage::Running { started, .. } | Stage::Delayed { started, .. } => (started, 0),
+            Stage::Ready { started, .. }
+            | Stage::Running { started, .. }
+            | Stage::Delayed { started, .. } => (started, 0),
             Stage::Done { started, ended, .. } => (started, ended),
             _ => (0, 0),
         }
@@ -300,7 +305,7 @@ impl<W: Work> Group<W> {
     pub fn peek_input<R>(&self, index: u32, look: impl FnOnce(&W::Input) -> R) -> Option<R> {
         match &self.cell(index).lock().stage {
             Stage::Parked { input, .. }
-            | Stage::Ready { input }
+            | Stage::Ready { input, .. }
             | Stage::Delayed { input, .. }
             | Stage::Running { kept: Some(input), .. } => Some(look(input)),
             _ => None,
@@ -339,7 +344,7 @@ impl<W: Work> Group<W> {
         let mut cell = self.cell(index).lock();
         match std::mem::replace(&mut cell.stage, Stage::Vacant) {
             Stage::Parked { pending: 1, input } => {
-                cell.stage = Stage::Ready { input };
+                cell.stage = Stage::Ready { started: 0, input };
                 true
             }
             Stage::Parked { pending, input } => {
@@ -365,9 +370,10 @@ impl<W: Work> Group<W> {
     pub fn begin(&self, index: u32, now: u64) -> Option<Begun<W>> {
         let mut cell = self.cell(index).lock();
         match std::mem::replace(&mut cell.stage, Stage::Vacant) {
-            Stage::Ready { input } => {
+            Stage::Ready { started, input } => {
                 cell.attempt += 1;
-                cell.stage = Stage::Running { started: now, kept: None };
+                let started = if started == 0 { now } else { started };
+                cell.stage = Stage::Running { started, kept: None };
                 Some(Begun { attempt: cell.attempt, input })
             }
             other => {
@@ -437,8 +443,8 @@ impl<W: Work> Group<W> {
             return false;
         }
         match std::mem::replace(&mut cell.stage, Stage::Vacant) {
-            Stage::Delayed { input, .. } => {
-                cell.stage = Stage::Ready { input };
+            Stage::Delayed { started, input } => {
+                cell.stage = Stage::Ready { started, input };
                 drop(cell);
                 self.enqueue(index, index + 1);
                 true
@@ -486,7 +492,9 @@ impl<W: Work> Group<W> {
             return Cancelled::Done;
         }
         let started = match cell.stage {
-            Stage::Running { started, .. } | Stage::Delayed { started, .. } => started,
+            Stage::Ready { started, .. }
+            | Stage::Running { started, .. }
+            | Stage::Delayed { started, .. } => started,
             _ => 0,
         };
         let done = Stage::Done { started, ended: now, outcome, output: None };
@@ -496,10 +504,13 @@ impl<W: Work> Group<W> {
         let callbacks = self.announce(index, outcome, watched);
         match old {
             Stage::Running { kept, .. } => Cancelled::Running(kept, callbacks),
-            Stage::Parked { input, .. } | Stage::Ready { input } | Stage::Delayed { input, .. } => {
+            Stage::Ready { input, .. } => {
                 if let Some(pool) = &self.pool {
                     pool.forget(self, index);
                 }
+                Cancelled::Dropped(input, callbacks)
+            }
+            Stage::Parked { input, .. } | Stage::Delayed { input, .. } => {
                 Cancelled::Dropped(input, callbacks)
             }
             Stage::Done { .. } | Stage::Vacant => Cancelled::Done,
@@ -600,6 +611,41 @@ impl<W: Work> Group<W> {
 
     fn cell(&self, index: u32) -> &Mutex<Cell<W>> {
         &self.cells[index as usize]
+    }
+}
+
+impl<W: Work> Drop for Group<W> {
+    fn drop(&mut self) {
+        // A chain of parked groups hangs on its first, each held by the one before: left to themselves they would
+        // be dropped one inside the other, and a long chain would not fit the stack.
+        let mut orphans = self.side.get_mut().dependents();
+        while let Some(orphan) = orphans.pop() {
+            if let Some(mut group) = Arc::into_inner(orphan) {
+                orphans.extend(group.side.get_mut().dependents());
+            }
+        }
+        // What nobody holds cannot end any more, and a wait for the pool must not last for ever.
+        if sync::owned(&mut self.unsettled) > 0
+            && let Some(pool) = &self.pool
+        {
+            pool.group_closed();
+        }
+    }
+}
+
+impl<W: Work> Side<W> {
+    /// Takes out the groups that wait for runs of this one.
+    fn dependents(&mut self) -> Vec<Arc<Group<W>>> {
+        let first = self.first.take().map(|(_, watcher)| watcher);
+        let rest = std::mem::take(&mut self.watchers).into_values().flatten();
+        first
+            .into_iter()
+            .chain(rest)
+            .filter_map(|watcher| match watcher {
+                Watcher::Dependent(group, _) => Some(group),
+                Watcher::Inbox(..) | Watcher::Callback(_) => None,
+            })
+            .collect()
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-/// How often a pool with ready work and no idle worker is looked at.
+/// How often a pool is looked at that has more ready work than workers who come for it.
 pub const TICK: Duration = Duration::from_millis(1);
 const SLOWEST: u32 = 1_000;
 const FIRST_SLOW: u32 = 64;
@@ -18,9 +18,8 @@ const FIRST_SLOW: u32 = 64;
 pub struct Sight {
     /// Runs that could start if there were a worker and a slot.
     pub ready: usize,
-    /// Live workers, idle ones included.
+    /// Live workers that are not idle.
     pub workers: usize,
-    pub idle: usize,
     /// Workers that were asked for and have not yet taken work.
     pub starting: usize,
     /// Free slots (`max_workers` less the runs under way).
@@ -43,7 +42,7 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// How many workers to start now.
+    /// How many more workers to put to work now, idle ones or new ones.
     pub fn tick(&mut self, sight: Sight) -> usize {
         let moved = sight.progress != self.progress || sight.starting > 0;
         let wall = sight.now.saturating_sub(self.seen);
@@ -56,7 +55,7 @@ impl Growth {
             }
         }
         self.still_ticks += 1;
-        if sight.ready == 0 || sight.idle > 0 || sight.free_slots == 0 || sight.starting > 0 {
+        if sight.ready == 0 || sight.free_slots == 0 || sight.starting > 0 {
             return 0;
         }
         if sight.workers == 0 {
@@ -84,7 +83,6 @@ mod tests {
         Sight {
             ready: 10_000,
             workers,
-            idle: 0,
             starting: 0,
             free_slots: 10_000,
             progress,
@@ -126,7 +124,6 @@ mod tests {
         let base = sight(1, 1, 0, 0.0);
         for blocked in [
             Sight { ready: 0, ..base },
-            Sight { idle: 1, ..base },
             Sight { free_slots: 0, ..base },
             Sight { starting: 1, ..base },
         ] {

@@ -14,7 +14,7 @@
 //! The crate is generic over what a run carries ([`group::Work`]): it never sees a Python object, never reads a
 //! clock and never sleeps on one. Times are nanoseconds that the caller passes in.
 //!
-//! Lock order, where two are held at once: a run's cell, then its group's side table. No lock is held
+//! Lock order, where two are held at once: a pool's state, a run's cell, its group's side table. No lock is held
 //! while a caller's code runs.
 #![forbid(unsafe_code)]
 

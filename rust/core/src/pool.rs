@@ -8,20 +8,32 @@
 //! | state | who changes it |
 //! |---|---|
 //! | `queues` | push, take, forget, cancel |
-//! | `active` (slots taken) | take, release, yield and claim, try_slot |
+//! | `active` (slots taken) | take, release, yield and claim, `try_slot` |
 //! | `idle`, `workers`, `starting` | the workers themselves; growth |
 //! | `open` (groups with unsettled runs) | the groups; `drained` inboxes hear of zero |
 //!
 //! Everything is under one lock of a few instructions each; nothing is called and nothing is dropped under it.
+//!
+//! Nobody sleeps while there is something for him to do:
+//!
+//! * A push, or a slot that nobody takes on the spot, wakes one who could use it.
+//! * Whoever is woken and finds nothing to take hands the news on: an event loop to the threads and the other way
+//!   round, a worker that leaves a closed pool to the next.
+//! * A queue that holds more than whoever was woken can do alone is watched: a tick that sees it stand still wakes
+//!   idle workers, and asks for new ones when there are none.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::group::{Group, Work};
+use crate::group::{Group, Phase, Work};
 use crate::growth::{Growth, Sight};
 use crate::inbox::Inbox;
 use crate::sync::{Condvar, Mutex, MutexGuard};
+
+/// After so many ticks without progress a loop is taken to be blocked.
+const STILL_TICKS: u32 = 25;
 
 /// Which workers a run needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +59,9 @@ pub enum Taken<W: Work> {
 }
 
 /// What a pool needs from its surroundings. Called without a lock held.
+///
+/// A panic in here ends in here: the pool goes on as if it had not asked, and asks again when there is next a reason.
+/// Whoever pushed or settled a run is not to blame, and has others to tell.
 pub trait Host<W: Work>: Send + Sync {
     /// Starts a worker thread, which calls [`Pool::worker_started`].
     fn start_worker(&self, pool: &Arc<Pool<W>>);
@@ -56,6 +71,7 @@ pub trait Host<W: Work>: Send + Sync {
     fn watch(&self, pool: &Arc<Pool<W>>);
 }
 
+#[allow(clippy::struct_excessive_bools)] // each says one thing, and they change apart
 struct State<W: Work> {
     threads: VecDeque<Job<W>>,
     loops: VecDeque<Job<W>>,
@@ -64,6 +80,8 @@ struct State<W: Work> {
     resuming: usize,
     workers: usize,
     idle: usize,
+    /// Idle workers that were notified and have not woken yet.
+    called: usize,
     starting: usize,
     /// Workers that were woken and have not come to take anything yet: they wait for the interpreter.
     waking: usize,
@@ -71,6 +89,8 @@ struct State<W: Work> {
     progress: u64,
     watched: bool,
     loop_awake: bool,
+    /// Ticks without progress while runs wait for a loop.
+    loop_still: (u64, u32),
     closed: bool,
     cancelled: bool,
     open: usize,
@@ -120,12 +140,14 @@ impl<W: Work> Pool<W> {
                 resuming: 0,
                 workers: 0,
                 idle: 0,
+                called: 0,
                 starting: 0,
                 waking: 0,
                 stuck: 0,
                 progress: 0,
                 watched: false,
                 loop_awake: false,
+                loop_still: (0, 0),
                 closed: false,
                 cancelled: false,
                 open: 0,
@@ -168,21 +190,45 @@ impl<W: Work> Pool<W> {
     }
 
     fn offer(self: &Arc<Self>, mut state: MutexGuard<'_, State<W>>) {
-        if state.idle > 0 {
+        if state.idle > state.called {
+            state.called += 1;
             drop(state);
             self.work_ready.notify_one();
-        } else if !state.watched {
+        } else {
+            self.watch(state);
+        }
+    }
+
+    fn watch(self: &Arc<Self>, mut state: MutexGuard<'_, State<W>>) {
+        if !state.watched {
             state.watched = true;
             drop(state);
-            self.host.watch(self);
+            self.ask(|host| host.watch(self), |state| state.watched = false);
         }
     }
 
     fn offer_loop(self: &Arc<Self>, mut state: MutexGuard<'_, State<W>>) {
-        if !state.loop_awake {
+        if state.loop_awake {
+            // The loop that was woken may be blocked: ticks find that out.
+            self.watch(state);
+        } else {
             state.loop_awake = true;
             drop(state);
-            self.host.wake_loop(self);
+            self.wake_loop();
+        }
+    }
+
+    fn wake_loop(self: &Arc<Self>) {
+        self.ask(|host| host.wake_loop(self), |state| state.loop_awake = false);
+    }
+
+    fn start_worker(self: &Arc<Self>) {
+        self.ask(|host| host.start_worker(self), |state| state.starting -= 1);
+    }
+
+    fn ask(&self, what: impl FnOnce(&dyn Host<W>), undo: impl FnOnce(&mut State<W>)) {
+        if catch_unwind(AssertUnwindSafe(|| what(&*self.host))).is_err() {
+            undo(&mut self.state.lock());
         }
     }
 
@@ -194,31 +240,46 @@ impl<W: Work> Pool<W> {
         }
         state.starting += 1;
         drop(state);
-        self.host.start_worker(self);
+        self.start_worker();
     }
 
-    /// Looks at a pool with ready work and no idle worker; false when it need not be looked at any more.
+    /// Looks at a pool with ready work; false when it need not be looked at any more.
     pub fn tick(self: &Arc<Self>, now: Duration, cpu: Duration) -> bool {
         let mut state = self.state.lock();
-        if state.threads.is_empty() {
+        if state.threads.is_empty() && state.loops.is_empty() {
             state.watched = false;
             return false;
         }
+        let wake_loop = state.loops_are_stuck();
+        if state.threads.is_empty() {
+            drop(state);
+            if wake_loop {
+                self.wake_loop();
+            }
+            return true;
+        }
         let sight = Sight {
             ready: state.ready(),
-            workers: state.workers,
-            idle: state.idle,
-            starting: state.starting + state.waking,
+            workers: state.workers - state.idle,
+            starting: state.starting + state.waking + state.called,
             free_slots: self.max_slots.saturating_sub(state.active),
             progress: state.progress,
             cpu,
             now,
         };
-        let count = state.growth.tick(sight);
-        state.starting += count;
+        let wanted = state.growth.tick(sight);
+        let woken = wanted.min(state.idle - state.called);
+        state.called += woken;
+        state.starting += wanted - woken;
         drop(state);
-        for _ in 0..count {
-            self.host.start_worker(self);
+        for _ in 0..woken {
+            self.work_ready.notify_one();
+        }
+        for _ in woken..wanted {
+            self.start_worker();
+        }
+        if wake_loop {
+            self.wake_loop();
         }
         true
     }
@@ -264,17 +325,18 @@ impl<W: Work> Pool<W> {
         } else if lane == Lane::Loop {
             state.loop_awake = false;
         }
-        let other = holds_slot && taken.is_none();
-        self.pass_on(state, lane, other);
+        if taken.is_none() {
+            // This worker may have been woken for a slot that it now has no use for.
+            self.pass_on(state, lane);
+        } else {
+            drop(state);
+        }
         drop(emptied);
         taken
     }
 
-    /// A slot fell free: whoever could use it hears of it.
-    fn pass_on(self: &Arc<Self>, state: MutexGuard<'_, State<W>>, from: Lane, freed: bool) {
-        if !freed {
-            return;
-        }
+    /// A slot is free and `from` has nothing to do with it: the other lane hears of it.
+    fn pass_on(self: &Arc<Self>, state: MutexGuard<'_, State<W>>, from: Lane) {
         match from {
             Lane::Thread if !state.loops.is_empty() => self.offer_loop(state),
             Lane::Loop if !state.threads.is_empty() => self.offer(state),
@@ -285,23 +347,31 @@ impl<W: Work> Pool<W> {
     /// Blocks until there may be work. `Leave` once the pool is closed and empty, or after `idle_limit`.
     ///
     /// After `Leave` the worker is no longer counted.
-    pub fn wait_for_work(&self, idle_limit: Duration) -> Next {
+    pub fn wait_for_work(self: &Arc<Self>, idle_limit: Duration) -> Next {
         let mut state = self.state.lock();
         let mut waited = false;
         loop {
             let slots = self.max_slots.saturating_sub(state.active) > state.resuming;
             if !state.threads.is_empty() && slots {
                 state.waking += 1;
+                if state.holds_more() {
+                    self.watch(state);
+                }
                 return Next::Look;
             }
             if (state.closed && state.threads.is_empty()) || waited {
                 state.workers -= 1;
+                if state.closed && state.idle > 0 {
+                    drop(state);
+                    self.work_ready.notify_one();
+                }
                 return Next::Leave;
             }
             state.idle += 1;
             let before = state.progress;
             state = self.work_ready.wait(state, Some(idle_limit));
             state.idle -= 1;
+            state.called = state.called.saturating_sub(1).min(state.idle);
             waited = state.progress == before && state.threads.is_empty();
         }
     }
@@ -312,9 +382,13 @@ impl<W: Work> Pool<W> {
         state.active -= 1;
         state.progress += 1;
         if state.resuming > 0 {
-            drop(state);
             self.slot_free.notify_one();
-        } else if !state.loops.is_empty() {
+        }
+        // Threads that resume come first, but each was told of its own slot: what is free beyond is for new work.
+        if self.max_slots.saturating_sub(state.active) <= state.resuming {
+            return;
+        }
+        if !state.loops.is_empty() && !state.loop_awake {
             self.offer_loop(state);
         } else if !state.threads.is_empty() {
             self.offer(state);
@@ -336,7 +410,9 @@ impl<W: Work> Pool<W> {
         self.state.lock().active += 1;
     }
 
-    /// Blocks until a slot is free and takes it, ahead of new work; false when `timeout` passed first.
+    /// Blocks until a slot is free and takes it, ahead of new work.
+    ///
+    /// False when `timeout` passed first, or when it was woken for a slot that another was quicker to take.
     pub fn claim_slot(&self, timeout: Option<Duration>) -> bool {
         let mut state = self.state.lock();
         state.resuming += 1;
@@ -388,28 +464,21 @@ impl<W: Work> Pool<W> {
 
     /// A queued run was claimed or cancelled: its entry goes now if that is cheap, else it is skipped later.
     pub fn forget(&self, group: &Arc<Group<W>>, index: u32) {
-        let is_it = |job: Option<&Job<W>>| {
-            matches!(job, Some(Job::Runs { group: held, next, end })
-                if Arc::ptr_eq(held, group) && *next == index && *end == index + 1)
-        };
         let mut state = self.state.lock();
         let queue = state.queue(group.work.lane());
-        if let Some(Job::Runs { group: held, next, end }) = queue.front_mut()
-            && Arc::ptr_eq(held, group)
-            && *next == index
-            && *next + 1 < *end
-        {
-            *next += 1;
-            return;
-        }
-        let gone = if is_it(queue.back()) {
-            queue.pop_back().into_iter().collect()
-        } else if is_it(queue.front()) {
-            queue.pop_front().into_iter().collect()
+        let mut gone = Vec::new();
+        if queue.back_mut().is_some_and(|job| job.cut(group, index)) {
+            if queue.back().is_some_and(Job::is_empty) {
+                gone.extend(queue.pop_back());
+            }
+        } else if queue.front_mut().is_some_and(|job| job.cut(group, index)) {
+            if queue.front().is_some_and(Job::is_empty) {
+                gone.extend(queue.pop_front());
+            }
         } else {
             state.stale += 1;
-            state.sweep()
-        };
+            gone = state.sweep();
+        }
         drop(state);
         drop(gone);
     }
@@ -509,6 +578,17 @@ impl<W: Work> State<W> {
         }
     }
 
+    /// Whether runs wait for a loop and nothing has moved for [`STILL_TICKS`].
+    fn loops_are_stuck(&mut self) -> bool {
+        let (seen, still) = self.loop_still;
+        if self.loops.is_empty() || seen != self.progress {
+            self.loop_still = (self.progress, 0);
+            return false;
+        }
+        self.loop_still = (seen, (still + 1) % STILL_TICKS);
+        still + 1 == STILL_TICKS
+    }
+
     fn unit(&self, group: Arc<Group<W>>, index: u32) -> Taken<W> {
         if self.cancelled { Taken::Cancelled(group, index) } else { Taken::Run(group, index) }
     }
@@ -525,7 +605,16 @@ impl<W: Work> State<W> {
             .max(self.threads.len())
     }
 
-    /// Drops entries of runs that are no longer ready, once they are the larger part of the queue.
+    /// Whether the thread lane holds more than one unit.
+    fn holds_more(&self) -> bool {
+        self.threads.len() > 1
+            || matches!(self.threads.front(), Some(Job::Runs { next, end, .. }) if end - next > 1)
+    }
+
+    /// Takes out entries of runs that are no longer ready, once they are the larger part of the queue.
+    ///
+    /// A range loses what is stale at its front and is not looked into further: to cancel a million queued runs
+    /// one by one takes one look at each.
     fn sweep(&mut self) -> Vec<Job<W>> {
         if self.stale < 64 || self.stale * 2 < self.threads.len() + self.loops.len() {
             return Vec::new();
@@ -533,8 +622,9 @@ impl<W: Work> State<W> {
         self.stale = 0;
         let mut gone = Vec::new();
         for queue in [&mut self.threads, &mut self.loops] {
-            for job in std::mem::take(queue) {
-                if job.is_stale() {
+            for mut job in std::mem::take(queue) {
+                job.trim();
+                if job.is_empty() {
                     gone.push(job);
                 } else {
                     queue.push_back(job);
@@ -546,13 +636,32 @@ impl<W: Work> State<W> {
 }
 
 impl<W: Work> Job<W> {
-    fn is_stale(&self) -> bool {
-        use crate::group::Phase;
+    /// Takes a run off either end of a range; false if it is at none.
+    fn cut(&mut self, of: &Arc<Group<W>>, index: u32) -> bool {
         match self {
-            Self::Runs { group, next, end } => {
-                (*next..*end).all(|index| group.phase(index) != Phase::Ready)
+            Self::Runs { group, next, end } if Arc::ptr_eq(group, of) && *next < *end => {
+                if *next == index {
+                    *next += 1;
+                } else if *end - 1 == index {
+                    *end -= 1;
+                } else {
+                    return false;
+                }
+                true
             }
-            Self::Callbacks(_) => false,
+            _ => false,
         }
+    }
+
+    fn trim(&mut self) {
+        if let Self::Runs { group, next, end } = self {
+            while next < end && group.phase(*next) != Phase::Ready {
+                *next += 1;
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Runs { next, end, .. } if next == end)
     }
 }

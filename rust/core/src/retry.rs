@@ -9,13 +9,14 @@ use std::time::Duration;
 /// near `base`. `uniform` is a number in `0.0..1.0`.
 pub fn jittered(base: Duration, jitter_factor: f64, uniform: f64) -> Duration {
     let seconds = base.as_secs_f64();
-    if jitter_factor <= 0.0 || seconds <= 0.0 {
+    if jitter_factor.is_nan() || jitter_factor <= 0.0 || seconds <= 0.0 {
         return base;
     }
-    let reach = (1.0 + jitter_factor).exp2();
-    let lowest = (reach / (reach - 1.0)).log2();
+    // log2(r / (r - 1)) with r = 2^(1 + factor), in a form in which no factor is too large.
+    let lowest = -(-(-1.0 - jitter_factor).exp2()).ln_1p() / std::f64::consts::LN_2;
     let drawn = -(1.0 - uniform.clamp(0.0, 1.0 - f64::EPSILON)).ln();
-    Duration::from_secs_f64(seconds * drawn.clamp(lowest, 1.0 + jitter_factor))
+    let delay = seconds * drawn.clamp(lowest, 1.0 + jitter_factor);
+    Duration::try_from_secs_f64(delay).unwrap_or(Duration::MAX)
 }
 
 #[cfg(all(test, not(loom)))]
@@ -33,6 +34,15 @@ mod tests {
             prop_assert!(delay >= base * (reach / (reach - 1.0)).log2() * 0.999_999);
             prop_assert!(delay <= base * (1.0 + jitter) * 1.000_001);
         }
+    }
+
+    #[test]
+    fn no_factor_and_no_delay_is_too_large() {
+        for factor in [f64::NAN, 1e3, 1e300, f64::INFINITY] {
+            let delay = jittered(Duration::from_secs(1), factor, 0.5).as_secs_f64();
+            assert!((0.0..=1.0).contains(&delay), "{delay} with a factor of {factor}");
+        }
+        assert_eq!(jittered(Duration::MAX, 3.0, 0.999), Duration::MAX);
     }
 
     #[test]

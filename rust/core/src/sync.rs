@@ -31,6 +31,22 @@ impl<T> Mutex<T> {
         #[cfg(loom)]
         return self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     }
+
+    pub fn get_mut(&mut self) -> &mut T {
+        #[cfg(not(loom))]
+        return self.0.get_mut();
+        #[cfg(loom)]
+        return self.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+    }
+}
+
+/// The value, for whoever has the atomic to himself.
+pub fn owned(value: &mut atomic::AtomicUsize) -> usize {
+    #[cfg(not(loom))]
+    return *value.get_mut();
+    // A model does not see what an `Arc` passes on from one owner to the next; this reads the last value all the same.
+    #[cfg(loom)]
+    return value.fetch_add(0, atomic::Ordering::AcqRel);
 }
 
 #[derive(Debug, Default)]

@@ -1,0 +1,178 @@
+"""A flow run on its way: its record, its context, and what the last attempt came to."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from oxtask._internal import flow_parameters
+from oxtask._internal.state import engine_state
+from oxtask._internal.state_types import StateType
+from oxtask._internal.task_runs import RunLog
+from oxtask.client.schemas.objects import FlowRun, FlowRunPolicy
+from oxtask.context import FlowRunContext, TagsContext, tags
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from oxtask.flows import Flow
+    from oxtask.states import State
+    from oxtask.task_runners import TaskRunner
+
+
+class LiveFlowRun(FlowRun):
+    """The record of a flow run of this process.
+
+    Its parameters are turned into what is recorded when somebody reads them: that may import
+    pydantic, and take as long as the arguments are large.
+    """
+
+    __slots__ = ("_arguments",)
+    _factories: ClassVar[Mapping[str, Any]] = {
+        "parameters": lambda run: flow_parameters.stored(run._arguments),
+    }
+
+    _arguments: dict[str, Any]
+
+
+class FlowRunning:
+    """A flow run on its way.
+
+    Attributes:
+        flow: The flow.
+        parameters: The arguments, at first as they were bound, then resolved and converted.
+        record: The record of the run.
+        log: The record with the states that the run went through.
+        is_subflow: Whether the flow was called in another flow.
+        log_prints: Whether prints become log lines.
+        value: What the function returned in this attempt, with states in place of futures.
+        was_generator: Whether the function returned a generator; ``value`` is then its list.
+        error: What the run is to raise.
+        is_out_of_time: Whether this attempt ended at the deadline.
+        retry_at: When the next attempt begins, on the monotonic clock.
+    """
+
+    def __init__(
+        self, flow: Flow[..., Any], parameters: dict[str, Any], record: FlowRun | None = None
+    ) -> None:
+        self.flow = flow
+        self.parameters = parameters
+        parent = FlowRunContext.get()
+        self.is_subflow = parent is not None
+        self.log_prints = _logs_prints(flow, parent)
+        self._tags = () if record is None else tuple(record.tags)
+        self._context: FlowRunContext | None = None
+        self.record = new_record(flow, parameters) if record is None else record
+        self.log = RunLog(self.record)  # type: ignore[arg-type] # for records of both kinds
+        if record is not None:
+            self._adopt(record)
+        self.value: Any = None
+        self.was_generator = False
+        self.error: BaseException | None = None
+        self.is_out_of_time = False
+        self.retry_at = 0.0
+
+    def _adopt(self, record: FlowRun) -> None:
+        """Take up a record that was made elsewhere."""
+        if record.empirical_policy.retries is None:
+            record.empirical_policy.retries = self.flow.retries
+        if record.empirical_policy.retry_delay is None:
+            record.empirical_policy.retry_delay = self.flow.retry_delay_seconds
+        state = record.state
+        if state is None or not (state.is_pending() or state.is_final()):
+            self.enter(engine_state(StateType.PENDING))
+
+    @property
+    def state(self) -> State[Any]:
+        """Where the run stands."""
+        state = self.record.state
+        assert state is not None
+        return state
+
+    @contextmanager
+    def entered(self, runner: TaskRunner[Any] | None) -> Iterator[None]:
+        """Enter the context of the next attempt."""
+        self._context = context = FlowRunContext(
+            flow=self.flow,
+            flow_run=self.record,
+            task_runner=runner,
+            parameters=self.parameters,
+            log_prints=self.log_prints,
+            persist_result=bool(self.flow.persist_result),
+            is_async=self.flow.isasync,
+        )
+        with tags(*self._tags), context:
+            yield
+
+    def show_parameters(self) -> None:
+        """Let the context show the parameters as they are now."""
+        if self._context is not None:
+            self._context.parameters = self.parameters
+
+    def new_runner(self) -> TaskRunner[Any]:
+        """Return a runner for the next attempt."""
+        from oxtask.task_runners import ThreadPoolTaskRunner  # noqa: PLC0415 - start-up time
+
+        chosen = self.flow.task_runner
+        return ThreadPoolTaskRunner() if chosen is None else chosen.duplicate()
+
+    def enter(self, state: State[Any]) -> State[Any]:
+        """Let the run enter a state."""
+        self.log.enter(state)
+        return state
+
+    def begin_attempt(self) -> None:
+        """Let the run enter its next attempt; nothing is left of the last."""
+        self.value, self.error = None, None
+        self.was_generator = self.is_out_of_time = False
+        name = "Retrying" if self.record.run_count else "Running"
+        self.enter(engine_state(StateType.RUNNING, name))
+
+    @property
+    def retries(self) -> int:
+        """How often a failed attempt is followed by another."""
+        return self.record.empirical_policy.retries or 0
+
+    def await_retry(self, failed: State[Any]) -> float:
+        """Let the run wait for its next attempt; return the seconds that takes."""
+        delay = self.record.empirical_policy.retry_delay or 0
+        self.retry_at = time.monotonic() + delay
+        self.error = None
+        self.enter(
+            engine_state(
+                StateType.SCHEDULED,
+                "AwaitingRetry",
+                message=failed.message,
+                data=failed.data,
+                details={"scheduled_time": time.time_ns() + int(delay * 1e9)},
+            )
+        )
+        return delay
+
+    def seconds_to_retry(self) -> float:
+        """Return the seconds until the next attempt."""
+        return max(0.0, self.retry_at - time.monotonic())
+
+
+def new_record(flow: Flow[..., Any], parameters: dict[str, Any]) -> FlowRun:
+    """Make the record of a run that was just called for."""
+    policy = FlowRunPolicy(retries=flow.retries, retry_delay=flow.retry_delay_seconds)
+    record = LiveFlowRun.new_pending(
+        flow_version=flow.version,
+        tags=sorted(TagsContext.get().current_tags),
+        empirical_policy=policy,
+    )
+    receiver = flow._receiver_name()
+    record._arguments = {name: value for name, value in parameters.items() if name != receiver}
+    return record
+
+
+def _logs_prints(flow: Flow[..., Any], parent: FlowRunContext | None) -> bool:
+    if flow.log_prints is not None:
+        return bool(flow.log_prints)
+    if parent is not None:
+        return bool(parent.log_prints)
+    from oxtask.settings import get_current_settings  # noqa: PLC0415 - start-up time
+
+    return bool(get_current_settings().logging.log_prints)

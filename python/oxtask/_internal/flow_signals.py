@@ -1,0 +1,129 @@
+"""SIGTERM while flows run: the runs crash in good order, then the process gets the signal.
+
+The outermost flow run on the main thread puts a handler in place. In a sync flow it raises
+`TerminationSignal`, wherever the thread is. An async flow may not be what the thread is at when the
+signal comes: its task is cancelled then, and the run takes that for the signal it was. When the run
+has ended, the handler that was there before is put back and gets the signal.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from threading import current_thread, main_thread
+from typing import TYPE_CHECKING, Any
+
+from oxtask.context import FlowRunContext
+from oxtask.exceptions import TerminationSignal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class _Watch:
+    """What is known while outermost flow runs of the main thread are under way.
+
+    Attributes:
+        sync_count: How many of them are sync; more than one if a signal handler runs a flow.
+        tasks: The tasks and event loops of the async ones.
+        received: The signal that has come.
+    """
+
+    def __init__(self) -> None:
+        self.sync_count = 0
+        self.tasks: list[tuple[Any, Any]] = []
+        self.received: int | None = None
+        self._previous: Any = None
+
+    def begin(self) -> None:
+        """Put the handler in place if no other run has."""
+        if self.sync_count or self.tasks:
+            return
+        from signal import SIGTERM, signal  # noqa: PLC0415 - start-up time
+
+        self.received = None
+        self._previous = signal(SIGTERM, self.handle)
+
+    def end(self) -> None:
+        """Put back what was there, after the last run, and hand on the signal."""
+        if self.sync_count or self.tasks:
+            return
+        from signal import SIGTERM, getsignal, signal  # noqa: PLC0415 - start-up time
+
+        # None stands for a handler that was not put there by Python, which cannot put it back.
+        if getsignal(SIGTERM) == self.handle and self._previous is not None:
+            signal(SIGTERM, self._previous)
+        received, self.received, self._previous = self.received, None, None
+        if received is not None:
+            os.kill(os.getpid(), received)
+
+    def handle(self, signum: int, frame: Any) -> None:  # noqa: ARG002 - as handlers are called
+        """End the runs: by an exception in what the thread is at, or by cancelling their tasks."""
+        self.received = signum
+        if self.sync_count or not self.tasks:
+            raise TerminationSignal(signum)
+        import asyncio  # noqa: PLC0415 - start-up time
+
+        current = asyncio.current_task(self.tasks[-1][1])
+        if any(task is current for task, _ in self.tasks):
+            raise TerminationSignal(signum)
+        for task, loop in self.tasks:
+            loop.call_soon_threadsafe(task.cancel)
+
+
+_watch = _Watch()
+
+
+@contextmanager
+def watched() -> Iterator[None]:
+    """Look after SIGTERM while a sync flow runs."""
+    if not _is_outermost():
+        yield
+        return
+    _watch.begin()
+    _watch.sync_count += 1
+    try:
+        yield
+    finally:
+        _watch.sync_count -= 1
+        _watch.end()
+
+
+@contextmanager
+def awatched() -> Iterator[None]:
+    """Look after SIGTERM while an async flow runs in the current task."""
+    if not _is_outermost():
+        yield
+        return
+    import asyncio  # noqa: PLC0415 - start-up time
+
+    entry = (asyncio.current_task(), asyncio.get_running_loop())
+    _watch.begin()
+    _watch.tasks.append(entry)
+    try:
+        yield
+    finally:
+        _watch.tasks.remove(entry)
+        _watch.end()
+
+
+def meant(error: BaseException) -> BaseException:
+    """Return the signal that a cancellation stands for, and any other exception as it is."""
+    if _watch.received is None or not _watch.tasks or isinstance(error, Exception):
+        return error
+    import asyncio  # noqa: PLC0415 - start-up time
+
+    if not isinstance(error, asyncio.CancelledError) or not _is_main_thread():
+        return error
+    task: Any = asyncio.current_task()
+    if hasattr(task, "uncancel"):  # from Python 3.11 on
+        task.uncancel()
+    return TerminationSignal(_watch.received).with_traceback(error.__traceback__)
+
+
+def _is_main_thread() -> bool:
+    return current_thread() is main_thread()
+
+
+def _is_outermost() -> bool:
+    return FlowRunContext.get() is None and _is_main_thread()
