@@ -73,14 +73,16 @@ def test_syntax_nodes_reports_a_folder_where_nothing_parses(tmp_path):
 
 
 def test_stdlib_lines_counts_every_line_once(folder):
-    counted = numbers(run("stdlib_lines", "--folder", folder))
+    output = run("stdlib_lines", "--folder", folder)
 
+    counted = numbers(output)
     assert counted["import"] == 25
     assert counted["blank"] == 25
     assert counted["comment"] == 25 + 1
     assert counted["definition"] == 2 * 25 + 1
     assert counted["end of a function"] == 25
-    assert counted["calls in a plain loop"] == 6 * 25 + 2
+    assert "152 lines, a run each, in " in output
+    assert "152 calls in a plain loop: " in output
 
 
 @pytest.mark.parametrize("name", ["syntax_nodes", "stdlib_lines"])

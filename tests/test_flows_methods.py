@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -64,6 +65,13 @@ def test_a_method_is_a_flow_of_its_instance():
     assert store.read("x") == "a.x!"
     assert store.read(key="x", suffix="") == "a.x"
     assert asyncio.run(store.aread("x")) == "a.x"
+
+
+def test_a_method_shows_the_parameters_that_it_takes():
+    """FL-10"""
+    assert list(inspect.signature(Store.read).parameters) == ["self", "key", "suffix"]
+    assert list(inspect.signature(Store("a").read).parameters) == ["key", "suffix"]
+    assert list(inspect.signature(Store.inner_class).parameters) == ["key"]
 
 
 def test_a_method_can_be_called_through_its_class():

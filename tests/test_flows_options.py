@@ -95,6 +95,8 @@ def test_a_flow_looks_like_its_function():
     made = flow(add)
     assert (made.__name__, made.__doc__, made.__wrapped__) == ("add", add.__doc__, add)
     assert inspect.signature(made) == inspect.signature(add)
+    assert inspect.signature(made, follow_wrapped=False) == inspect.signature(add)
+    assert "retries" in inspect.signature(Flow).parameters
 
 
 # --- names ---------------------------------------------------------------------------------------------

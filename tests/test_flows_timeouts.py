@@ -170,23 +170,26 @@ def test_the_deadline_of_the_flow_around_is_not_that_of_the_child(logs, way):
 @pytest.mark.parametrize("way", WAYS)
 def test_a_childs_deadline_that_is_raised_is_an_error_of_the_parent(logs, way):
     """W09"""
-    finished = []
+    begun, gate, finished = threading.Event(), threading.Event(), []
 
     @task
     def other():
-        time.sleep(0.3)
+        begun.set()
+        gate.wait(10)
         finished.append("other")
 
     child = made(way, lambda attempt: sleep(way), timeout_seconds=SECONDS, name="child")
 
     def body(attempt):
         other.submit()
-        time.sleep(0.01)
+        begun.wait(10)
+        threading.Timer(2 * SECONDS, gate.set).start()
         return child()
 
     with pytest.raises(FlowRunTimeoutError):
         call(made(way, body, timeout_seconds=20))
     assert logs[0].record.state.message.startswith("Flow run failed due to timeout")
+    assert finished == ["other"], "runs under way come to their end"
 
 
 def test_a_task_has_its_own_deadline_in_that_of_the_flow(logs):

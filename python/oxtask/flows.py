@@ -48,6 +48,25 @@ P = ParamSpec("P")
 P2 = ParamSpec("P2")
 
 
+class _ShownSignature:
+    """The signature of a flow as `inspect` sees it: without what a bound flow passes by itself.
+
+    Without it `inspect` takes flows for methods written in C, because they have a ``__get__``.
+    """
+
+    def __get__(self, flow: Flow[..., Any] | None, owner: type[Any]) -> Any:
+        if flow is None:
+            return None
+        from inspect import signature  # noqa: PLC0415 - start-up time
+
+        shown = signature(flow.fn)
+        hidden = flow._receiver_name()
+        if hidden is None:
+            return shown
+        parameters = shown.parameters.values()
+        return shown.replace(parameters=[kept for kept in parameters if kept.name != hidden])
+
+
 class Flow(Generic[P, R]):
     """A function whose calls are flow runs.
 
@@ -82,6 +101,7 @@ class Flow(Generic[P, R]):
         ReservedArgumentError: If a parameter of ``fn`` is named ``return_state`` or ``wait_for``.
     """
 
+    __signature__ = _ShownSignature()
     any_logs_prints: ClassVar[bool] = False
     """Whether some flow of this process logs prints; tasks then ask the flow they run in."""
 

@@ -137,9 +137,10 @@ class FutureList(list["Future[R]"], Generic[R]):
             future = self[failed]
             try:
                 future.result()
-            finally:
+            except BaseException:
                 # This frame goes into the traceback of the error that the future holds.
                 del self, future
+                raise
         if not complete:
             msg = f"Timed out waiting for all futures to complete within {timeout:g} seconds"
             raise TimeoutError(msg)

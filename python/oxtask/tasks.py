@@ -10,16 +10,14 @@
 
 from __future__ import annotations
 
-import copy
 from functools import partial
-from types import MethodType
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
 
-from typing_extensions import ParamSpec, Unpack
-
-from oxtask import _core
-from oxtask._internal import functions, task_options, task_plan, task_variants
+from oxtask._internal import task_options
+from oxtask._internal.option_signatures import takes_options
+from oxtask._internal.task_machinery import TaskMachinery
 from oxtask._internal.task_options import (
+    DecoratorOptions,
     RetryConditionCallable,
     StateHookCallable,
     TaskOptions,
@@ -30,16 +28,16 @@ from oxtask._internal.task_options import (
 from oxtask.utilities.annotations import NotSet
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
     from datetime import timedelta
     from pathlib import Path
+    from typing import Concatenate, TypeAlias
 
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
     from oxtask._internal.stream import AsyncStream, Stream
     from oxtask.futures import Future, FutureList
     from oxtask.states import State
-    from oxtask.utilities.callables import SignaturePlan
 
 __all__ = [
     "FutureOrResult",
@@ -62,13 +60,14 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 if TYPE_CHECKING:
-    FutureOrResult = Future[T] | T
-    OneOrManyFutureOrResult = FutureOrResult[T] | Iterable[FutureOrResult[T]]
+    Rest = ParamSpec("Rest")
+    FutureOrResult: TypeAlias = Future[T] | T
+    OneOrManyFutureOrResult: TypeAlias = FutureOrResult[T] | Iterable[FutureOrResult[T]]
 else:
     FutureOrResult = OneOrManyFutureOrResult = Any
 
 
-class Task(_core.TaskBase, Generic[P, R]):
+class Task(TaskMachinery, Generic[P, R]):
     """A function whose calls are task runs.
 
     Args:
@@ -110,7 +109,7 @@ class Task(_core.TaskBase, Generic[P, R]):
         ReservedArgumentError: If a parameter of ``fn`` is named ``return_state`` or ``wait_for``.
     """
 
-    # The parameters are the options; each is stored as an attribute of its name.
+    # The parameters are the options, in the order of the reference, where they are positional too.
     def __init__(  # noqa: PLR0917 - positional in the reference
         self,
         fn: Callable[P, R],
@@ -123,10 +122,7 @@ class Task(_core.TaskBase, Generic[P, R]):
         cache_expiration: timedelta | None = None,
         task_run_name: TaskRunNameValueOrCallable | None = None,
         retries: int | None = None,
-        retry_delay_seconds: float
-        | list[float]
-        | Callable[[int], list[float]]
-        | None = None,
+        retry_delay_seconds: float | list[float] | Callable[[int], list[float]] | None = None,
         retry_jitter_factor: float | None = None,
         persist_result: bool | None = None,
         result_storage: str | Path | None = None,
@@ -145,104 +141,60 @@ class Task(_core.TaskBase, Generic[P, R]):
         viz_return_value: Any = None,
         asset_deps: Iterable[Any] | None = None,
     ) -> None:
-        options = {key: value for key, value in locals().items() if key not in {"self", "fn"}}
-        checked = task_options.checked(fn, options)
-        vars(self).update({**functions.look_of(checked["fn"]), **checked})
-        self._forget_plan()
+        options = {name: value for name, value in locals().items() if name not in {"self", "fn"}}
+        self.__dict__.update(task_options.checked(fn, options))
 
     if TYPE_CHECKING:
         fn: Callable[P, R]
-        name: str
-        description: str | None
-        tags: set[str]
-        version: str | None
-        task_key: str
-        isasync: bool
-        isgenerator: bool
-        retries: int
-        retry_delay_seconds: float | list[float]
-        retry_jitter_factor: float | None
-        retry_condition_fn: RetryConditionCallable | None
-        timeout_seconds: float | None
-        task_run_name: TaskRunNameValueOrCallable | None
-        log_prints: bool | None
-        on_completion_hooks: list[StateHookCallable]
-        on_failure_hooks: list[StateHookCallable]
-        on_running_hooks: list[StateHookCallable]
-        on_rollback_hooks: list[Callable[[Any], None]]
-        on_commit_hooks: list[Callable[[Any], None]]
-        _given: dict[str, Any]
-        _receiver: Any
 
         @overload
         def __call__(
-            self, *args: P.args, return_state: Literal[True], **kwargs: P.kwargs
-        ) -> State[R]: ...
+            self: Task[..., Coroutine[Any, Any, T]],
+            *args: Any,
+            return_state: Literal[True],
+            **kwargs: Any,
+        ) -> Coroutine[Any, Any, State[T]]: ...
         @overload
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+        def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
         @overload
         def __call__(self, *args: Any, wait_for: Any, **kwargs: Any) -> R: ...
+        @overload
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             """Run the task here and return its result."""
 
+        @overload
+        def submit(  # type: ignore[overload-overlap] # no ParamSpec says that it lacks a name
+            self: Task[..., Coroutine[Any, Any, T]],
+            *args: Any,
+            return_state: Literal[True],
+            **kwargs: Any,
+        ) -> State[T]: ...
+        @overload
+        def submit(  # type: ignore[overload-overlap]
+            self, *args: Any, return_state: Literal[True], **kwargs: Any
+        ) -> State[R]: ...
+        @overload
+        def submit(
+            self: Task[..., Coroutine[Any, Any, T]], *args: Any, wait_for: Any, **kwargs: Any
+        ) -> Future[T]: ...
+        @overload
+        def submit(self, *args: Any, wait_for: Any, **kwargs: Any) -> Future[R]: ...
         @overload
         def submit(
             self: Task[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
         ) -> Future[T]: ...
         @overload
         def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
-        @overload
-        def submit(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
-        @overload
-        def submit(self, *args: Any, wait_for: Any, **kwargs: Any) -> Future[R]: ...
         def submit(self, *args: Any, **kwargs: Any) -> Any:
             """Hand a run to the task runner of the current flow and return its future."""
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
-        self._forget_plan()
-
     # --- calling ----------------------------------------------------------------------------------
-
-    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call the task where the core's own way does not do."""
-        return_state = kwargs.pop("return_state", False)
-        wait_for = kwargs.pop("wait_for", None)
-        self._check_binding(args, kwargs)
-        from oxtask._internal import calls, inputs  # noqa: PLC0415 - start-up time
-
-        wait_for = inputs.materialised(wait_for)
-        if self.isgenerator:
-            if return_state:
-                msg = "return_type for a generator task must be 'result'"
-                raise ValueError(msg)
-            generate = calls.agenerate if self.isasync else calls.generate
-            return generate(self, (args, kwargs), wait_for)
-        if self.isasync:
-            return calls.acall(self, (args, kwargs), wait_for, return_state)
-        return calls.call(self, args, kwargs, wait_for, return_state)
-
-    def _submit(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Submit a run where the core's own way does not do."""
-        return_state = kwargs.pop("return_state", False)
-        wait_for = kwargs.pop("wait_for", None)
-        self._check_binding(args, kwargs)
-        from oxtask._internal import inputs  # noqa: PLC0415 - start-up time
-        from oxtask.task_runners import current_runner  # noqa: PLC0415
-
-        runner = current_runner("submission", self.name)
-        future = runner._submit_call(self, args, kwargs, inputs.materialised(wait_for))
-        if return_state:
-            future.wait()
-            return future.state
-        return future
 
     @overload
     def map(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> list[State[R]]: ...
     @overload
-    def map(
-        self: Task[P, Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
-    ) -> FutureList[T]: ...
+    def map(self: Task[P, Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> FutureList[T]: ...
     @overload
     def map(self, *args: Any, **kwargs: Any) -> FutureList[R]: ...
     def map(
@@ -277,7 +229,10 @@ class Task(_core.TaskBase, Generic[P, R]):
         from oxtask._internal.mapping import map_call  # noqa: PLC0415 - start-up time
 
         if deferred:
-            msg = "deferred=True needs a task worker, which is not part of this version; use .map() in a flow"
+            msg = (
+                "'deferred=True' needs a task worker, which is not part of this version: "
+                "leave it out and call `.map()` in a flow"
+            )
             raise NotImplementedError(msg)
         futures = map_call(self, args, kwargs, wait_for)
         if return_state:
@@ -292,7 +247,7 @@ class Task(_core.TaskBase, Generic[P, R]):
         ordered: bool = True,
         window: int | None = None,
         **kwargs: Any,
-    ) -> Stream[Any] | AsyncStream[Any]:
+    ) -> Stream | AsyncStream[Any]:
         """Run the task over an iterable of any length and yield the results as they come.
 
         Items are pulled from the source while the consumer waits for a result, at most ``window``
@@ -318,52 +273,14 @@ class Task(_core.TaskBase, Generic[P, R]):
         """
         from oxtask._internal.stream import open_stream  # noqa: PLC0415 - start-up time
 
-        return open_stream(self, iterable, args, kwargs, ordered=ordered, window=window)
-
-    # --- what is worked out once per task ------------------------------------------------------------
-
-    def _signature_plan(self) -> SignaturePlan:
-        from oxtask.utilities.callables import signature_plan  # noqa: PLC0415 - start-up time
-
-        known = self.__dict__.get("_known_signature")
-        if known is None or known[0] is not self.fn:
-            known = (self.fn, signature_plan(self.fn))
-            self.__dict__["_known_signature"] = known
-        return cast("SignaturePlan", known[1])
-
-    def _make_plan(self) -> _core.Plan:
-        return task_plan.make_plan(self)
-
-    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        return self._signature_plan().bind(self._received(args), kwargs)
-
-    def _received(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return args if self._receiver is None else (self._receiver, *args)
-
-    def _callable(self) -> Callable[..., Any]:
-        """Return the function, with what it is bound to."""
-        return self.fn if self._receiver is None else MethodType(self.fn, self._receiver)
-
-    def _check_binding(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._bind(args, kwargs)
-
-    def _is_rich(self) -> bool:
-        return task_plan.is_rich(self) or bool(
-            self.on_completion_hooks or self.on_failure_hooks or self.on_running_hooks
+        stream: Stream | AsyncStream[Any] = open_stream(
+            self, iterable, args, kwargs, ordered=ordered, window=window
         )
+        return stream
 
-    def _logs_prints(self) -> bool:
-        if self.log_prints is False:
-            return False
-        from oxtask.logging.prints import should_log_prints  # noqa: PLC0415 - start-up time
+    # --- variants ---------------------------------------------------------------------------------
 
-        return should_log_prints(self)
-
-    def _delay_before_retry(self, retry: int) -> float:
-        return task_plan.delay_before_retry(self, retry)
-
-    # --- variants --------------------------------------------------------------------------------------
-
+    @takes_options(__init__, "self", TaskOptions)
     def with_options(self, **options: Unpack[TaskOptions]) -> Self:
         """Return a task like this one with other options.
 
@@ -374,54 +291,40 @@ class Task(_core.TaskBase, Generic[P, R]):
         Raises:
             TypeError: If an option is unknown, or has a wrong type.
         """
+        from oxtask._internal import task_variants  # noqa: PLC0415 - start-up time
+
         return task_variants.with_options(self, dict(options))
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        return task_variants.bound(self, instance, owner)
+    if TYPE_CHECKING:
 
-    @property
-    def source_code(self) -> str | None:
-        """The text of the function, read when it is first asked for; ``None`` if there is none."""
-        known = vars(self).get("_source", NotSet)
-        if known is NotSet:
-            known = vars(self)["_source"] = functions.source_of(self.fn)
-        return cast("str | None", known)
+        @overload
+        def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+        @overload
+        def __get__(
+            self: Task[Concatenate[Any, Rest], R], instance: object, owner: type | None = None
+        ) -> Task[Rest, R]: ...
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        from oxtask._internal import task_variants  # noqa: PLC0415 - start-up time
+
+        return task_variants.bound(self, instance, owner)
 
     @property
     def ismethod(self) -> bool:
         """Whether this is a task bound to an instance or a class."""
-        return self.__dict__.get("_receiver") is not None
+        return self._receiver is not None
 
     @property
     def isclassmethod(self) -> bool:
         """Whether the function was given as a `classmethod`."""
-        return self.__dict__.get("_descriptor") is classmethod
+        return self._descriptor is classmethod
 
     @property
     def isstaticmethod(self) -> bool:
         """Whether the function was given as a `staticmethod`."""
-        return self.__dict__.get("_descriptor") is staticmethod
+        return self._descriptor is staticmethod
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        reference = task_variants.by_reference(self)
-        if reference is not None:
-            return task_variants.find, reference
-        state = {name: value for name, value in vars(self).items() if name[:6] != "_known"}
-        state["_source"] = self.source_code
-        return task_variants.rebuilt, (type(self),), state
-
-    def __copy__(self) -> Self:
-        copied = task_variants.rebuilt(type(self))
-        vars(copied).update(vars(self))
-        return copied
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        copied = task_variants.rebuilt(type(self))
-        memo[id(self)] = copied
-        vars(copied).update(copy.deepcopy({**vars(self), "_known_signature": None}, memo))
-        return copied
-
-    # --- hooks -----------------------------------------------------------------------------------------
+    # --- hooks ------------------------------------------------------------------------------------
 
     def on_completion(self, fn: StateHookCallable) -> StateHookCallable:
         """Add a hook that is called when a run completed; for use as a decorator."""
@@ -450,13 +353,12 @@ class Task(_core.TaskBase, Generic[P, R]):
 
 
 @overload
-def task(
-    __fn: Callable[P, R], /, *, version: str | None = None, **options: Unpack[TaskOptions]
-) -> Task[P, R]: ...
+def task(__fn: Callable[P, R], /, **options: Unpack[DecoratorOptions]) -> Task[P, R]: ...
 @overload
 def task(
-    __fn: None = None, /, *, version: str | None = None, **options: Unpack[TaskOptions]
+    __fn: None = None, /, **options: Unpack[DecoratorOptions]
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+@takes_options(Task.__init__, "__fn", DecoratorOptions)
 def task(__fn: Any = None, /, **options: Any) -> Any:
     """Make a task of a function; used as ``@task`` or ``@task(...)``.
 
@@ -467,13 +369,15 @@ def task(__fn: Any = None, /, **options: Any) -> Any:
     Returns:
         The task, or, if only options are given, a decorator with these options.
 
+    Raises:
+        TypeError: If an option is unknown, or has a wrong type.
+        ValueError: If an option has a value that makes no sense.
+        ReservedArgumentError: If a parameter is named ``return_state`` or ``wait_for``.
+
     >>> @task(name="add two", retries=1)
     ... def add(x: int, y: int = 2) -> int:
     ...     return x + y
     >>> add(1), add.name
     (3, 'add two')
     """
-    if __fn is None:
-        return partial(task, **options)
-    return Task(__fn, **options)
-
+    return partial(task, **options) if __fn is None else Task(__fn, **options)

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::boundary::{self, Enter};
 use crate::timers::{self, Entry};
 use crate::workers::{self, Callback, PyHost, RunPool};
 use crate::{clock, runtime};
@@ -78,7 +79,7 @@ impl Alarm {
     /// With an exception class, that is raised in the thread; without, `SIGURG` is sent to it.
     #[new]
     fn new(py: Python<'_>, seconds: f64, exception: Option<Py<PyAny>>) -> PyResult<Self> {
-        let thread_id = py.import("threading")?.call_method0("get_ident")?.extract()?;
+        let thread_id = boundary::import(py, "threading")?.enter_method0("get_ident")?.extract()?;
         let bell = Arc::new(Bell {
             live: Mutex::new(true),
             // SAFETY: no preconditions.

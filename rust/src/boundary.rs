@@ -6,8 +6,8 @@
 //! * A thread that asks for the interpreter while it is being finalised is ended by `CPython` (3.10 to 3.13) with
 //!   `pthread_exit`, which unwinds through our frames and aborts the process. Every entry therefore stands in a frame
 //!   that stops such an unwinding by blocking for ever ([`HangOnUnwind`]): the thread is abandoned, as 3.14 does
-//!   by itself. The functions are declared here again with the `C-unwind` ABI, because a call through the `C`
-//!   ABI has no landing pad to stop at.
+//!   by itself. The functions are called with the `C-unwind` ABI, because a call through the `C` ABI has no landing
+//!   pad to stop at.
 
 use std::ffi::c_int;
 use std::ptr;
@@ -18,36 +18,73 @@ use pyo3::ffi;
 use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyString, PyTuple};
+use pyo3::{BoundObject, IntoPyObjectExt};
 
 use crate::{runtime, workers};
 
 /// How long a wait on the main thread lasts at most before it looks for signals.
 pub(crate) const SIGNAL_SLICE: Duration = Duration::from_millis(25);
 
+/// The functions that may unwind, behind pointers that are filled in at run time.
+///
+/// `pyo3-ffi` declares them with the `C` ABI, which promises that they do not. A second declaration does not help:
+/// link-time optimisation merges the two and keeps the promise. Of a pointer it knows nothing.
 mod unwinding {
-    use super::ffi::{PyObject, PyThreadState};
-    use std::ffi::c_int;
+    use std::ffi::{c_int, c_void};
+    use std::ptr;
+    use std::sync::atomic::{AtomicPtr, Ordering};
 
-    unsafe extern "C-unwind" {
-        pub(super) fn PyObject_Call(
-            callable: *mut PyObject,
-            args: *mut PyObject,
-            kwargs: *mut PyObject,
+    use super::ffi::{self, PyObject, PyThreadState};
+
+    macro_rules! guarded {
+        ($($function:ident($($argument:ident: $kind:ty),*) $(-> $result:ty)?;)*) => {
+            mod pointers {
+                use super::{AtomicPtr, c_void, ptr};
+                $(
+                    #[allow(non_upper_case_globals)] // named after the function
+                    pub(super) static $function: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
+                )*
+            }
+
+            /// Fills in the pointers; called when the module is made.
+            ///
+            /// Through a black box: the compiler would see that only one value is ever stored, and call that.
+            pub(crate) fn prepare() {
+                $(
+                    let function = std::hint::black_box(ffi::$function as *mut c_void);
+                    pointers::$function.store(function, Ordering::Release);
+                )*
+            }
+
+            $(
+                #[inline]
+                #[allow(non_snake_case)] // named after the function
+                pub(super) unsafe fn $function($($argument: $kind),*) $(-> $result)? {
+                    let pointer = pointers::$function.load(Ordering::Relaxed);
+                    // SAFETY: `prepare` stored a function of this signature.
+                    unsafe {
+                        let function: unsafe extern "C-unwind" fn($($kind),*) $(-> $result)? =
+                            std::mem::transmute(pointer);
+                        function($($argument),*)
+                    }
+                }
+            )*
+        };
+    }
+
+    guarded! {
+        PyObject_Call(callable: *mut PyObject, args: *mut PyObject, kwargs: *mut PyObject) -> *mut PyObject;
+        PyObject_Vectorcall(
+            callable: *mut PyObject, args: *const *mut PyObject, count: usize, names: *mut PyObject
         ) -> *mut PyObject;
-        pub(super) fn PyObject_Vectorcall(
-            callable: *mut PyObject,
-            args: *const *mut PyObject,
-            count: usize,
-            names: *mut PyObject,
-        ) -> *mut PyObject;
-        pub(super) fn PyIter_Send(
-            iter: *mut PyObject,
-            arg: *mut PyObject,
-            result: *mut *mut PyObject,
-        ) -> c_int;
-        pub(super) fn PyEval_RestoreThread(state: *mut PyThreadState);
+        PyImport_Import(name: *mut PyObject) -> *mut PyObject;
+        PyIter_Send(iter: *mut PyObject, arg: *mut PyObject, result: *mut *mut PyObject) -> c_int;
+        PyEval_RestoreThread(state: *mut PyThreadState);
     }
 }
+
+pub(crate) use unwinding::prepare;
 
 /// Blocks the thread for ever if dropped by an unwinding that Rust did not start.
 struct HangOnUnwind;
@@ -126,6 +163,51 @@ pub(crate) fn call_one<'py>(
     }
 }
 
+/// Imports a module, which may run all of its code.
+pub(crate) fn import<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    let name = PyString::new(py, name);
+    // SAFETY: attached; the result is owned or null with an error set.
+    unsafe {
+        let module = entered(|| unwinding::PyImport_Import(name.as_ptr()));
+        Bound::from_owned_ptr_or_err(py, module)
+    }
+}
+
+/// Calls on Python objects, guarded like all others.
+pub(crate) trait Enter<'py> {
+    fn enter(&self, args: impl IntoPyObject<'py, Target = PyTuple>) -> PyResult<Bound<'py, PyAny>>;
+    fn enter0(&self) -> PyResult<Bound<'py, PyAny>>;
+    fn enter_method(
+        &self,
+        name: &str,
+        args: impl IntoPyObject<'py, Target = PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>>;
+    fn enter_method0(&self, name: &str) -> PyResult<Bound<'py, PyAny>>;
+}
+
+impl<'py, T> Enter<'py> for Bound<'py, T> {
+    fn enter(&self, args: impl IntoPyObject<'py, Target = PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        let args = args.into_pyobject_or_pyerr(self.py())?.into_any().into_bound();
+        call(self.py(), self.as_any().as_unbound(), &args, None)
+    }
+
+    fn enter0(&self) -> PyResult<Bound<'py, PyAny>> {
+        self.enter(())
+    }
+
+    fn enter_method(
+        &self,
+        name: &str,
+        args: impl IntoPyObject<'py, Target = PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.as_any().getattr(name)?.enter(args)
+    }
+
+    fn enter_method0(&self, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        self.enter_method(name, ())
+    }
+}
+
 /// How a coroutine answered a `send`.
 pub(crate) enum Sent<'py> {
     Yielded(Bound<'py, PyAny>),
@@ -170,9 +252,9 @@ pub(crate) fn on_main_thread(py: Python<'_>) -> PyResult<bool> {
     if let Some(known) = IS_MAIN.get() {
         return Ok(known);
     }
-    let threading = py.import("threading")?;
-    let main = threading.call_method0("main_thread")?.getattr("ident")?;
-    let is_main = main.eq(threading.call_method0("get_ident")?)?;
+    let threading = import(py, "threading")?;
+    let main = threading.enter_method0("main_thread")?.getattr("ident")?;
+    let is_main = main.eq(threading.enter_method0("get_ident")?)?;
     IS_MAIN.set(Some(is_main));
     Ok(is_main)
 }

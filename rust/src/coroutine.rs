@@ -13,7 +13,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::boundary::{self, Sent};
+use crate::boundary::{self, Enter, Sent};
 use crate::loops::{self, Seat};
 use crate::run::{self, Ended, Run, Runs};
 use crate::workers::{Callback, RunPool};
@@ -197,7 +197,7 @@ impl RunTask {
     fn _wakeup(slf: Bound<'_, Self>, future: &Bound<'_, PyAny>) {
         let py = slf.py();
         let this = slf.get();
-        let raised = future.call_method0("result").err();
+        let raised = future.enter_method0("result").err();
         let home = Home {
             seat: Arc::clone(&this.seat),
             event_loop: this.event_loop.bind(py),
@@ -317,7 +317,7 @@ fn step<'py>(
     raised: Option<PyErr>,
 ) -> Sent<'py> {
     let this = task.get();
-    let swap = |function: &Py<PyAny>| function.bind(py).call1((home.event_loop, task)).map(drop);
+    let swap = |function: &Py<PyAny>| function.bind(py).enter((home.event_loop, task)).map(drop);
     if let Err(error) = swap(&home.enter) {
         return Sent::Raised(error);
     }
@@ -367,19 +367,19 @@ fn suspend(
         let message = format!("Task got bad yield: {shown:.200}; await an asyncio future or coroutine");
         return Err(PyRuntimeError::new_err(message));
     }
-    if !what.call_method0("get_loop")?.is(home.event_loop) {
+    if !what.enter_method0("get_loop")?.is(home.event_loop) {
         let message = "an async task awaited a future of another event loop; submitted async tasks run \
                        on event loops of oxtask, so make the future inside the task";
         return Err(PyRuntimeError::new_err(message));
     }
     what.setattr("_asyncio_future_blocking", false)?;
-    what.call_method1("add_done_callback", (task.getattr("_wakeup")?,))?;
+    what.enter_method("add_done_callback", (task.getattr("_wakeup")?,))?;
     let must_cancel = {
         let mut progress = this.progress.lock();
         progress.waiter = Some(what.clone().unbind());
         progress.must_cancel
     };
-    if must_cancel && what.call_method0("cancel")?.is_truthy()? {
+    if must_cancel && what.enter_method0("cancel")?.is_truthy()? {
         this.progress.lock().must_cancel = false;
     }
     home.seat.forget(task);
@@ -388,10 +388,10 @@ fn suspend(
 }
 
 fn cancelled_error(py: Python<'_>, message: Option<Py<PyAny>>) -> PyErr {
-    let class = py.import("asyncio").and_then(|asyncio| asyncio.getattr("CancelledError"));
+    let class = boundary::import(py, "asyncio").and_then(|asyncio| asyncio.getattr("CancelledError"));
     let made = class.and_then(|class| match message {
-        Some(message) => class.call1((message,)),
-        None => class.call0(),
+        Some(message) => class.enter((message,)),
+        None => class.enter0(),
     });
     made.map_or_else(|error| error, PyErr::from_value)
 }

@@ -3,10 +3,11 @@
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
+use crate::boundary;
+
 /// An error of class `oxtask.exceptions.<name>`.
 pub(crate) fn oxtask(py: Python<'_>, name: &str, message: String) -> PyErr {
-    let class = py
-        .import("oxtask.exceptions")
+    let class = boundary::import(py, "oxtask.exceptions")
         .and_then(|module| module.getattr(name))
         .and_then(|class| Ok(class.cast_into::<PyType>()?));
     match class {

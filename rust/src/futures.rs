@@ -11,6 +11,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
+use crate::boundary::Enter;
 use crate::inputs::{self, Resolve};
 use crate::run::{self, Run, RunRef, Runs};
 use crate::workers::{self, Callback, RunPool, Seat};
@@ -56,16 +57,16 @@ impl TaskRunFuture {
         class: &Bound<'py, pyo3::types::PyType>,
         item: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        class.py().import("types")?.getattr("GenericAlias")?.call1((class, item))
+        boundary::import(class.py(), "types")?.getattr("GenericAlias")?.enter((class, item))
     }
 
     fn __repr__(slf: Bound<'_, Self>) -> PyResult<String> {
-        python::futures(slf.py())?.call_method1("describe", (slf,))?.extract()
+        python::futures(slf.py())?.enter_method("describe", (slf,))?.extract()
     }
 
     #[getter]
     fn task_run_id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        python::futures(py)?.call_method1("run_id", (self.group.id(self.index),))
+        python::futures(py)?.enter_method("run_id", (self.group.id(self.index),))
     }
 
     #[getter]
@@ -75,7 +76,7 @@ impl TaskRunFuture {
 
     #[getter]
     fn state(slf: Bound<'_, Self>) -> PyResult<Bound<'_, PyAny>> {
-        python::futures(slf.py())?.call_method1("state_of", (&slf,))
+        python::futures(slf.py())?.enter_method("state_of", (&slf,))
     }
 
     /// Whether the run has ended.
@@ -97,19 +98,19 @@ impl TaskRunFuture {
         }
         if !wait_for_run(py, &this.group, this.index, limit(timeout)?, raise_on_failure)? {
             return Err(python::futures(py)?
-                .call_method1("timed_out", (&slf, timeout))
+                .enter_method("timed_out", (&slf, timeout))
                 .map_or_else(|error| error, |error| PyErr::from_value(error)));
         }
         match this.value(py) {
             Some(value) => Ok(value),
             None => {
-                python::futures(py)?.call_method1("outcome_of", (&slf, raise_on_failure)).map(Bound::unbind)
+                python::futures(py)?.enter_method("outcome_of", (&slf, raise_on_failure)).map(Bound::unbind)
             }
         }
     }
 
     fn aresult(slf: Bound<'_, Self>) -> PyResult<Bound<'_, PyAny>> {
-        python::futures(slf.py())?.call_method1("aresult", (&slf,))
+        python::futures(slf.py())?.enter_method("aresult", (&slf,))
     }
 
     fn add_done_callback(slf: Bound<'_, Self>, function: Py<PyAny>) -> PyResult<()> {
@@ -419,7 +420,7 @@ fn deadlock(py: Python<'_>, cycle: &[RunRef]) -> PyErr {
         .collect::<PyResult<Vec<_>>>()
         .and_then(|futures| PyList::new(py, futures));
     futures
-        .and_then(|futures| python::futures(py)?.call_method1("deadlock", (futures,)))
+        .and_then(|futures| python::futures(py)?.enter_method("deadlock", (futures,)))
         .map_or_else(|error| error, PyErr::from_value)
 }
 

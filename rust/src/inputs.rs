@@ -13,6 +13,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyTuple, PyType};
 
+use crate::boundary::{self, Enter};
 use crate::futures::TaskRunFuture;
 
 /// What must be done to arguments before the body sees them.
@@ -85,7 +86,7 @@ fn judged(value: &Bound<'_, PyAny>) -> PyResult<Kind> {
         None => {
             let py = value.py();
             let special =
-                py.import("oxtask._internal.inputs")?.call_method1("is_special", (&class,))?.extract()?;
+                boundary::import(py, "oxtask._internal.inputs")?.enter_method("is_special", (&class,))?.extract()?;
             let mut known = KNOWN.lock();
             let table = known.get_or_insert_with(HashMap::new);
             let full = (table.len() >= MAX_KNOWN).then(|| std::mem::take(table));
@@ -226,7 +227,7 @@ fn resolve_value(value: Bound<'_, PyAny>) -> Result<Bound<'_, PyAny>, Unresolved
     match scan(&value, 0, &mut found)? {
         Resolve::Nothing => Ok(value),
         Resolve::Native if found.iter().all(|future| future.get().is_done()) => substitute(&value),
-        _ => Ok(value.py().import("oxtask._internal.inputs")?.call_method1("resolve_one", (value,))?),
+        _ => Ok(boundary::import(value.py(), "oxtask._internal.inputs")?.enter_method("resolve_one", (value,))?),
     }
 }
 
@@ -259,7 +260,7 @@ pub(crate) fn resolve_here<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py
         Err(Unresolved::Error(error)) => Err(error),
         Err(Unresolved::Upstream(future)) => {
             let id = future.getattr(py, "task_run_id")?;
-            let message = py.import("oxtask._internal.inputs")?.call_method1("upstream_message", (id,))?;
+            let message = boundary::import(py, "oxtask._internal.inputs")?.enter_method("upstream_message", (id,))?;
             Err(crate::error::oxtask(py, "UpstreamTaskError", message.extract()?))
         }
     }

@@ -55,6 +55,7 @@ mod _core {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
+        boundary::prepare();
         let variables = context::variables(py);
         module.add("current_run", &variables.run)?;
         module.add("current_runner", &variables.runner)?;

@@ -130,7 +130,7 @@ fn start() -> Option<Arc<Seat>> {
 fn run(seat: Arc<Seat>, reader: libc::c_int) {
     Python::try_attach(|py| {
         let result = (|| {
-            let module = py.import("oxtask._internal.loops")?;
+            let module = boundary::import(py, "oxtask._internal.loops")?;
             let drain = Bound::new(py, Drain { seat, reader })?;
             let arguments = (reader, drain).into_pyobject(py)?;
             let run = module.getattr("run")?.unbind();

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
+use crate::boundary::{self, Enter};
 use crate::error;
 use crate::futures::TaskRunFuture;
 
@@ -13,7 +14,7 @@ static STATE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
 /// The module `oxtask._internal.engine`.
 pub(crate) fn engine(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     let engine = ENGINE.get_or_try_init(py, || {
-        py.import("oxtask._internal.engine").map(|module| module.into_any().unbind())
+        boundary::import(py, "oxtask._internal.engine").map(|module| module.into_any().unbind())
     })?;
     Ok(engine.bind(py))
 }
@@ -38,16 +39,15 @@ static FUTURES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 /// The module `oxtask._internal.outcomes`: what futures say of ended runs.
 pub(crate) fn futures(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     let module = FUTURES.get_or_try_init(py, || {
-        py.import("oxtask._internal.outcomes").map(|module| module.into_any().unbind())
+        boundary::import(py, "oxtask._internal.outcomes").map(|module| module.into_any().unbind())
     })?;
     Ok(module.bind(py))
 }
 
 /// Adds the futures that Python's walk finds in `value`.
 pub(crate) fn extend_futures(py: Python<'_>, value: &Py<PyAny>, found: &mut Vec<Py<TaskRunFuture>>) {
-    let futures = py
-        .import("oxtask._internal.inputs")
-        .and_then(|module| module.call_method1("native_futures", (value,)))
+    let futures = boundary::import(py, "oxtask._internal.inputs")
+        .and_then(|module| module.enter_method("native_futures", (value,)))
         .and_then(|futures| futures.extract::<Vec<Py<TaskRunFuture>>>());
     match futures {
         Ok(futures) => found.extend(futures),
@@ -57,7 +57,7 @@ pub(crate) fn extend_futures(py: Python<'_>, value: &Py<PyAny>, found: &mut Vec<
 
 /// A callback of a future raised: the error is logged, and nobody else is disturbed.
 pub(crate) fn callback_failed(py: Python<'_>, raised: &PyErr) {
-    let told = futures(py).and_then(|module| module.call_method1("callback_failed", (raised.value(py),)));
+    let told = futures(py).and_then(|module| module.enter_method("callback_failed", (raised.value(py),)));
     if told.is_err() {
         error::unraisable(py, raised);
     }

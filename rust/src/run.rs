@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use crate::boundary::Enter;
 use crate::futures::TaskRunFuture;
 use crate::inputs::{self, Resolve, Unresolved};
 use crate::plan::Plan;
@@ -258,9 +259,8 @@ pub(crate) fn ready_input<'py>(
         return Some(input);
     }
     let checked = match &spec.wait_for {
-        Some(wait_for) => py
-            .import("oxtask._internal.inputs")
-            .and_then(|module| module.call_method1("check_wait_for", (wait_for,)))
+        Some(wait_for) => boundary::import(py, "oxtask._internal.inputs")
+            .and_then(|module| module.enter_method("check_wait_for", (wait_for,)))
             .map(drop),
         None => Ok(()),
     };
@@ -334,7 +334,7 @@ pub(crate) fn take_over(
     let ended = Bound::new(py, Run::new(Arc::clone(group), index, attempt, Some(seat), None))
         .and_then(|run| {
             let ended = context::within(py, spec.context.as_ref(), run.as_any(), || {
-                let answer = python::engine(py)?.call_method1("expired", (&run, thread_id))?;
+                let answer = python::engine(py)?.enter_method("expired", (&run, thread_id))?;
                 read_answer(&answer)
             })??;
             Ok((ended, run.get().number()))
@@ -414,7 +414,7 @@ fn drive(py: Python<'_>, spec: &Spec, run: &Bound<'_, Run>, input: &Bound<'_, Py
 
 /// Asks the Python engine what an exception or an unusual return value means.
 fn judge(py: Python<'_>, run: &Bound<'_, Run>, what: &str, value: Bound<'_, PyAny>) -> Ended {
-    let answer = python::engine(py).and_then(|engine| engine.call_method1(what, (run, &value)));
+    let answer = python::engine(py).and_then(|engine| engine.enter_method(what, (run, &value)));
     match answer.and_then(|answer| read_answer(&answer)) {
         Ok(ended) => ended,
         Err(error) => Ended::Done(Outcome::Crashed, Some(exception(py, error))),
@@ -512,8 +512,8 @@ pub(crate) fn resolve<'py>(
         Resolve::Nothing => Ok(input.clone()),
         Resolve::Native => inputs::substitute(input),
         Resolve::Python => {
-            let module = input.py().import("oxtask._internal.inputs")?;
-            Ok(module.call_method1("resolve_arguments", (input,))?)
+            let module = boundary::import(input.py(), "oxtask._internal.inputs")?;
+            Ok(module.enter_method("resolve_arguments", (input,))?)
         }
     }
 }
@@ -524,9 +524,9 @@ fn refuse(py: Python<'_>, group: &Runs, index: u32, attempt: u32, unresolved: Un
         let engine = python::engine(py)?;
         context::within(py, group.work.context.as_ref(), run.as_any(), || {
             let answer = match unresolved {
-                Unresolved::Upstream(future) => engine.call_method1("not_ready", (&run, future)),
+                Unresolved::Upstream(future) => engine.enter_method("not_ready", (&run, future)),
                 Unresolved::Error(error) => {
-                    engine.call_method1("unresolved", (&run, error.into_value(py)))
+                    engine.enter_method("unresolved", (&run, error.into_value(py)))
                 }
             };
             answer.and_then(|answer| read_answer(&answer))

@@ -16,6 +16,7 @@ use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::boundary::Enter;
 use crate::futures::{self, Edge, TaskRunFuture, Waiting};
 use crate::inputs::{self, Resolve};
 use crate::plan::Plan;
@@ -138,7 +139,7 @@ impl Stream {
             }
         }
         if let Some(close) = source.and_then(|source| source.getattr(py, "close").ok())
-            && let Err(raised) = close.call0(py)
+            && let Err(raised) = close.bind(py).enter0()
         {
             python::callback_failed(py, &raised);
         }
@@ -381,15 +382,14 @@ impl Stream {
             return Ok(value);
         }
         let future = Bound::new(py, TaskRunFuture::new(Arc::clone(group), index))?;
-        python::futures(py)?.call_method1("outcome_of", (future, true)).map(Bound::unbind)
+        python::futures(py)?.enter_method("outcome_of", (future, true)).map(Bound::unbind)
     }
 }
 
 fn noted(py: Python<'_>, error: PyErr, count: u64) -> PyErr {
     let text = format!("raised by the iterable at item {count}; {count} items came before it");
-    let noted = py
-        .import("oxtask._internal.inputs")
-        .and_then(|module| module.call_method1("note", (error.value(py), text)));
+    let noted = boundary::import(py, "oxtask._internal.inputs")
+        .and_then(|module| module.enter_method("note", (error.value(py), text)));
     match noted {
         Ok(_) => error,
         Err(other) => other,

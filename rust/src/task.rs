@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::boundary::Enter;
 use crate::inputs::{self, Resolve};
 use crate::plan::{Kind, Plan};
 use crate::run::{self, Run, Shape, Spec};
@@ -26,7 +27,7 @@ impl TaskBase {
         if let Some(plan) = slf.get().plan.lock().as_ref() {
             return Ok(plan.clone_ref(py));
         }
-        let plan = slf.call_method0("_make_plan")?.cast_into::<Plan>()?.unbind();
+        let plan = slf.enter_method0("_make_plan")?.cast_into::<Plan>()?.unbind();
         let old = slf.get().plan.lock().replace(plan.clone_ref(py));
         drop(old);
         Ok(plan)
@@ -66,7 +67,7 @@ impl TaskBase {
                 return call(slf, plan, args, kwargs);
             }
         }
-        slf.call_method1("_call", (args, kwargs.unwrap_or_else(|| PyDict::new(py))))
+        slf.enter_method("_call", (args, kwargs.unwrap_or_else(|| PyDict::new(py))))
     }
 
     #[pyo3(signature = (*args, **kwargs))]
@@ -84,7 +85,7 @@ impl TaskBase {
             let future = runner::submit(slf, &runner.get().pool, args, kwargs, None)?;
             return Ok(crate::futures::FUTURES.make(py, future)?.into_any());
         }
-        slf.call_method1("_submit", (args, kwargs.unwrap_or_else(|| PyDict::new(py))))
+        slf.enter_method("_submit", (args, kwargs.unwrap_or_else(|| PyDict::new(py))))
     }
 }
 

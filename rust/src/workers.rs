@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::boundary::Enter;
 use crate::run::{self, Runs, Spec};
 use crate::runtime::{ATTACHING, BUSY};
 use crate::timers::{self, Entry};
@@ -39,12 +40,12 @@ impl Callback {
     pub(crate) fn run(self, py: Python<'_>) {
         match self {
             Self::Python { function, future } => {
-                if let Err(raised) = function.call1(py, (future,)) {
+                if let Err(raised) = function.bind(py).enter((future,)) {
                     python::callback_failed(py, &raised);
                 }
             }
             Self::Grant(function) => {
-                if let Err(raised) = function.call0(py) {
+                if let Err(raised) = function.bind(py).enter0() {
                     python::callback_failed(py, &raised);
                 }
             }

@@ -1,7 +1,7 @@
-"""Direct calls of tasks: on the caller's thread, on the caller's event loop, or item by item.
+"""Direct calls of tasks: on the caller's thread, or on the caller's event loop.
 
 A task without retries, hooks and the like that is called with plain values does not come here: the
-core calls it.
+core calls it. Generators are in `oxtask._internal.generators`.
 """
 
 from __future__ import annotations
@@ -13,286 +13,193 @@ from typing import TYPE_CHECKING, Any
 from oxtask import _core
 from oxtask._internal import engine, inputs
 from oxtask._internal.deadlines import within
-from oxtask._internal.outcomes import state_of
-from oxtask._internal.task_runs import CHOSEN, CHOSEN_FAILED, COMPLETED, CRASHED, NOT_READY
+from oxtask._internal.outcomes import outcome_of, state_of
+from oxtask._internal.steps import Body, InContext, adrive, call_nothing, drive
+from oxtask._internal.task_runs import CHOSEN, CHOSEN_FAILED, COMPLETED, CRASHED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from contextvars import Context
 
-    from oxtask.tasks import Task
+    from oxtask._internal.steps import Answer
+    from oxtask._internal.task_machinery import TaskMachinery
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+LONGEST_NAP_SECONDS = 0.05
+"""How long a thread sleeps at most before it looks whether it was told to stop."""
 
 
-def call(
-    task: Task[..., Any], args: Any, kwargs: Any, wait_for: Any, return_state: bool
-) -> Any:
-    """Run a sync task here and now."""
-    return copy_context().run(_call, task, (args, kwargs), wait_for, return_state)
+class DirectCall:
+    """A run that the caller carries out.
 
-
-def _call(task: Task[..., Any], given: Arguments, wait_for: Any, return_state: bool) -> Any:
-    run = _core.begin_direct(task, *given)
-    _core.current_run.set(run)
-    try:
-        inputs.check_wait_for(wait_for)
-        args, kwargs = _core.resolve(given)
-    except BaseException as error:  # noqa: BLE001 - judged by the engine
-        return _refused(run, error, return_state)
-    run.set_arguments(args, kwargs)
-    value: Any = None
-
-    def body(step: engine.Body) -> Any:
-        nonlocal value
-        value = within(step.timeout_seconds, lambda: engine.call_body(run, step))
-        return value
-
-    code, output = engine.drive(engine.life(run, args, kwargs), body)
-    while code == engine.DELAY:
-        time.sleep(output)
-        if not run.begin_again():
-            break
-        code, output = engine.drive(engine.life(run, args, kwargs), body)
-    return _end(run, code, output, value, return_state)
-
-
-def _refused(run: Any, error: BaseException, return_state: bool) -> Any:
-    code, output = engine.unresolved(run, error)
-    _core.settle(run, code, output)
-    if return_state and code != CRASHED:
-        return state_of(run.future)
-    raise output.with_traceback(error.__traceback__) if output is error else output
-
-
-def _end(run: Any, code: int, output: Any, value: Any, return_state: bool) -> Any:
-    _core.settle(run, code, output)
-    log = run.record
-    if log is not None and log.hook_error is not None:
-        raise log.hook_error
-    if code == CRASHED:
-        raise output
-    if return_state:
-        return state_of(run.future)
-    if code == COMPLETED:
-        return output
-    if code in {CHOSEN, CHOSEN_FAILED}:
-        return value
-    raise output
-
-
-async def acall(
-    task: Task[..., Any], given: Arguments, wait_for: Any, return_state: bool
-) -> Any:
-    """Run an async task on the running event loop, in the task that awaits it."""
-    run = _core.begin_direct(task, *given)
-    token = _core.current_run.set(run)
-    try:
-        try:
-            if wait_for is not None:
-                await inputs.await_futures(wait_for)
-                inputs.check_wait_for(wait_for)
-            if _core.needs_resolving(given):
-                await inputs.await_futures(given)
-                given = _core.resolve(given)
-                run.set_arguments(*given)
-        except BaseException as error:  # noqa: BLE001 - judged by the engine
-            return _refused(run, error, return_state)
-        if not task._is_rich() and not return_state:
-            return await _acall_plain(run, task, given)
-        return await _acall_rich(run, given, return_state)
-    finally:
-        _core.current_run.reset(token)
-
-
-async def _acall_plain(run: Any, task: Task[..., Any], given: Arguments) -> Any:
-    try:
-        value = await task._callable()(*given[0], **given[1])
-    except BaseException as error:
-        _core.settle(run, *engine.raised(run, error))
-        raise
-    if type(value) in _PLAIN:
-        _core.settle(run, COMPLETED, value)
-        return value
-    code, output = engine.returned(run, value)
-    _core.settle(run, code, output)
-    return output if code == COMPLETED else value
-
-
-_PLAIN = {int, float, str, bytes, bool, type(None), dict}
-
-
-async def _acall_rich(run: Any, given: Arguments, return_state: bool) -> Any:
-    import asyncio  # noqa: PLC0415 - start-up time
-
-    value: Any = None
-
-    async def body(step: engine.Body) -> Any:
-        nonlocal value
-        value = await engine.acall_body(run, step)
-        return value
-
-    code, output = await engine.adrive(engine.life(run, *given), body)
-    while code == engine.DELAY:
-        await asyncio.sleep(output)
-        if not run.begin_again():
-            break
-        code, output = await engine.adrive(engine.life(run, *given), body)
-    return _end(run, code, output, value, return_state)
-
-
-# --- generators -----------------------------------------------------------------------------------
-
-
-def generate(task: Task[..., Any], given: Arguments, wait_for: Any) -> Generator[Any, Any, Any]:
-    """Run a generator task, item by item; the run lasts until the generator ends or is closed.
-
-    The body sees what the consumer sends and throws. Its time is counted only while it runs.
+    Attributes:
+        run: The run, as the core knows it.
+        value: What the function returned last.
     """
-    context = copy_context()
-    run = _core.begin_direct(task, *given)
-    context.run(_core.current_run.set, run)
-    try:
-        context.run(inputs.check_wait_for, wait_for)
-        args, kwargs = context.run(_core.resolve, given)
-    except BaseException as error:  # noqa: BLE001 - judged by the engine
-        return context.run(_refused, run, error, False)
-    steps = engine.life(run, args, kwargs)
-    step: Any = context.run(next, steps)
-    while True:
-        answer = None
+
+    __slots__ = ("_given", "_return_state", "_wait_for", "run", "value")
+
+    def __init__(
+        self, task: TaskMachinery, given: Arguments, wait_for: Any, *, return_state: bool = False
+    ) -> None:
+        self.run = _core.begin_direct(task, *given)
+        self.value: Any = None
+        self._given = given
+        self._wait_for = wait_for
+        self._return_state = return_state
+
+    # --- inputs -----------------------------------------------------------------------------------
+
+    def resolve(self) -> Answer | None:
+        """Wait for the inputs on this thread; return how the run ended if they cannot be had."""
         try:
-            if type(step) is engine.Body:
-                result = yield from _produce(context, step)
-            else:
-                result = context.run(engine.call_step, step)
-        except GeneratorExit:
-            _finish_closed(context, run, steps)
-            raise
+            inputs.check_wait_for(self._wait_for)
+            self.run.set_arguments(*_core.resolve(self._given))
         except BaseException as error:  # noqa: BLE001 - judged by the engine
-            answer = _advance(context, steps.throw, error)
-        else:
-            answer = _advance(context, steps.send, result)
-        if not isinstance(answer, _Ended):
-            step = answer
-            continue
-        code, output = answer.answer
-        if code == engine.DELAY:
-            time.sleep(output)
-            run.begin_again()
-            steps = engine.life(run, args, kwargs)
-            step = context.run(next, steps)
-            continue
-        return _end(run, code, output, output, return_state=False)
+            return engine.unresolved(self.run, error)
+        return None
 
-
-class _Ended:
-    """The answer of steps that have come to their end."""
-
-    __slots__ = ("answer",)
-
-    def __init__(self, answer: engine.Answer) -> None:
-        self.answer = answer
-
-
-def _advance(context: Any, resume: Any, value: Any) -> Any:
-    try:
-        return context.run(resume, value)
-    except StopIteration as stop:
-        return _Ended(stop.value)
-
-
-def _produce(context: Any, step: engine.Body) -> Generator[Any, Any, Any]:
-    body = context.run(step.function, *step.args, **step.kwargs)
-    left = step.timeout_seconds
-    resume, value = body.send, None
-    while True:
-        started = time.monotonic()
+    async def aresolve(self) -> Answer | None:
+        """Wait for the inputs without blocking the event loop."""
         try:
-            item = context.run(within, left, lambda: resume(value))
-        except StopIteration as stop:
-            return stop.value
-        if left is not None:
-            left = max(left - (time.monotonic() - started), 1e-9)
-        try:
-            value = yield item
-            resume = body.send
-        except GeneratorExit:
-            context.run(body.close)
-            raise
-        except BaseException as error:  # noqa: BLE001 - the body's to handle
-            resume, value = body.throw, error
+            if self._wait_for is not None:
+                await inputs.await_futures(self._wait_for)
+            if _core.needs_resolving(self._given):
+                await inputs.await_futures(self._given)
+        except BaseException as error:  # noqa: BLE001 - judged by the engine
+            return engine.unresolved(self.run, error)
+        return self.resolve()
 
+    # --- attempts ---------------------------------------------------------------------------------
 
-def _finish_closed(context: Any, run: Any, steps: Any) -> None:
-    """End a run whose consumer wants no more: it completed, with no result."""
-    try:
-        step = context.run(steps.send, None)
+    def carry_out(self) -> Answer:
+        """Run the task to its end on this thread."""
+
+        def body(step: Body) -> Any:
+            self.value = None
+            task = self.run.task
+            self.value = within(step.timeout_seconds, lambda: engine.call_body(task, step))
+            return self.value
+
+        if not self.run.task._is_rich():
+            return self._call_plainly()
         while True:
-            step = context.run(steps.send, context.run(engine.call_step, step))
-    except StopIteration as stop:
-        code, output = stop.value
-        _core.settle(run, code, output if code != NOT_READY else None)
+            answer = drive(engine.life(self.run, *self.run.arguments), body)
+            if answer[0] != engine.DELAY:
+                return answer  # type: ignore[no-any-return]
+            ended = self.sleep(answer[1])
+            if ended is not None:
+                return ended
 
+    async def acarry_out(self) -> Answer:
+        """Run the task to its end on the running event loop."""
 
-async def agenerate(
-    task: Task[..., Any], given: Arguments, wait_for: Any
-) -> AsyncGenerator[Any, Any]:
-    """Run an async generator task, item by item."""
-    run = _core.begin_direct(task, *given)
-    token = _core.current_run.set(run)
-    if wait_for is not None:
-        await inputs.await_futures(wait_for)
-        inputs.check_wait_for(wait_for)
-    await inputs.await_futures(given)
-    args, kwargs = _core.resolve(given)
-    _core.current_run.reset(token)
-    steps = engine.life(run, args, kwargs)
-    step: Any = next(steps)
-    while True:
+        async def body(step: Body) -> Any:
+            self.value = None
+            self.value = await engine.acall_body(self.run.task, step)
+            return self.value
+
+        if not self.run.task._is_rich():
+            return await self._acall_plainly()
+        while True:
+            answer = await adrive(engine.life(self.run, *self.run.arguments), body)
+            if answer[0] != engine.DELAY:
+                return answer  # type: ignore[no-any-return]
+            ended = await self.asleep(answer[1])
+            if ended is not None:
+                return ended
+
+    def _call_plainly(self) -> Answer:
+        args, kwargs = self.run.arguments
         try:
-            if type(step) is engine.Body:
-                body = step.function(*step.args, **step.kwargs)
-                resume: Any = body.asend
-                value: Any = None
-                while True:
-                    token = _core.current_run.set(run)
-                    try:
-                        item = await resume(value)
-                    except StopAsyncIteration:
-                        break
-                    finally:
-                        _core.current_run.reset(token)
-                    try:
-                        value = yield item
-                        resume = body.asend
-                    except GeneratorExit:
-                        await body.aclose()
-                        raise
-                    except BaseException as error:  # noqa: BLE001 - the body's to handle
-                        resume, value = body.athrow, error
-                result = None
-            else:
-                result = step.function(*step.args)
-                if hasattr(result, "__await__"):
-                    result = await result
-        except GeneratorExit:
-            _finish_closed(copy_context(), run, steps)
-            raise
+            self.value = self.run.task._body()(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - judged by the engine
-            answer = _advance(copy_context(), steps.throw, error)
-        else:
-            answer = _advance(copy_context(), steps.send, result)
-        if not isinstance(answer, _Ended):
-            step = answer
-            continue
-        code, output = answer.answer
-        if code == engine.DELAY:
-            import asyncio  # noqa: PLC0415 - start-up time
+            return engine.raised(self.run, error)
+        return engine.returned(self.run, self.value)
 
-            await asyncio.sleep(output)
-            run.begin_again()
-            steps = engine.life(run, args, kwargs)
-            step = next(steps)
-            continue
-        _end(run, code, output, output, return_state=False)
-        return
+    async def _acall_plainly(self) -> Answer:
+        args, kwargs = self.run.arguments
+        try:
+            self.value = await self.run.task._body()(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - judged by the engine
+            return engine.raised(self.run, error)
+        return engine.returned(self.run, self.value)
+
+    def sleep(self, seconds: float) -> Answer | None:
+        """Sleep until the next attempt begins; return how the run ended if it does not."""
+        until = time.monotonic() + seconds
+        try:
+            while (left := until - time.monotonic()) > 0:
+                time.sleep(min(left, LONGEST_NAP_SECONDS))
+        except BaseException as error:  # noqa: BLE001 - the run goes down with its caller
+            return self._crash(error)
+        return None if self.run.begin_again() else (engine.LOST, None)
+
+    async def asleep(self, seconds: float) -> Answer | None:
+        """Sleep until the next attempt begins without blocking the event loop."""
+        import asyncio  # noqa: PLC0415 - start-up time
+
+        try:
+            await asyncio.sleep(seconds)
+        except BaseException as error:  # noqa: BLE001 - the run goes down with its caller
+            return self._crash(error)
+        return None if self.run.begin_again() else (engine.LOST, None)
+
+    def _crash(self, error: BaseException) -> Answer:
+        answer: Answer = drive(engine.end(self.run, CRASHED, error), call_nothing)
+        return answer
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def finish(self, answer: Answer) -> Any:
+        """End the run, and return or raise what the caller is to see."""
+        code, output = answer
+        run, value = self.run, self.value
+        # The collector cannot look into a run: no frame of a traceback may hold one.
+        del self.run, self.value
+        if code != engine.LOST:
+            _core.settle(run, code, output)
+        log = run.record
+        try:
+            if log is not None and log.hook_error is not None:
+                raise log.hook_error
+            if code == CRASHED:
+                raise output
+            if self._return_state:
+                return state_of(run.future)
+            if code == COMPLETED:
+                return output
+            if code in {CHOSEN, CHOSEN_FAILED}:
+                return value
+            if code == engine.LOST:
+                return outcome_of(run.future, raise_on_failure=True)
+            raise output
+        finally:
+            del answer, output, value, log, run
+
+
+def call(task: TaskMachinery, given: Arguments, wait_for: Any, *, return_state: bool) -> Any:
+    """Run a sync task here and now."""
+    direct = DirectCall(task, given, wait_for, return_state=return_state)
+    return copy_context().run(_call, direct)
+
+
+def _call(direct: DirectCall) -> Any:
+    _core.current_run.set(direct.run)
+    return direct.finish(direct.resolve() or direct.carry_out())
+
+
+async def acall(task: TaskMachinery, given: Arguments, wait_for: Any, *, return_state: bool) -> Any:
+    """Run an async task on the running event loop, in the task that awaits it."""
+    direct = DirectCall(task, given, wait_for, return_state=return_state)
+    return await InContext(context_in(direct), _acall(direct))
+
+
+def context_in(direct: DirectCall) -> Context:
+    """Return a copy of the current context in which the run is the current one."""
+    context = copy_context()
+    context.run(_core.current_run.set, direct.run)
+    return context
+
+
+async def _acall(direct: DirectCall) -> Any:
+    return direct.finish(await direct.aresolve() or await direct.acarry_out())

@@ -1,7 +1,7 @@
 """Deadlines of code that runs on the caller's own thread or event loop.
 
-A scope is a deadline for what is called within it. Scopes nest; when time is up, the outermost scope
-that is out of time is the one that ends, and whatever is inside sees `ScopeExpired`, a
+A scope is a deadline for what is called within it. Scopes nest; when time is up, the outermost
+scope that is out of time is the one that ends, and whatever is inside sees `ScopeExpired`, a
 `BaseException` of somebody else. On the main thread a signal interrupts even calls that block in C;
 on other threads Python code is interrupted between two instructions. Code that returns late, or
 swallows the exception, is out of time all the same.
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from oxtask import _core
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
-    from types import TracebackType
 
 
 class ScopeExpired(BaseException):
@@ -37,41 +37,40 @@ class BodyTimedOut(BaseException):
 
 class _Scopes(threading.local):
     def __init__(self) -> None:
-        self.stack: list[Scope] = []
+        self.stack: list[_Scope] = []
 
 
 _scopes = _Scopes()
 
 
-class Scope:
-    """A deadline for what runs inside the ``with`` block."""
+class _Scope:
+    """A deadline on this thread, from `begin` to `end`."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.deadline = time.monotonic() + seconds
+        self._alarm: _core.Alarm | None = None
+        self._has_handler = False
         self._previous_handler: Any = None
 
-    def __enter__(self) -> None:
+    def begin(self) -> None:
         is_main = threading.current_thread() is threading.main_thread()
-        self._signals = is_main and hasattr(_signal(), "SIGURG")
-        if self._signals:
-            self._previous_handler = _signal().signal(_signal().SIGURG, _on_signal)
         _scopes.stack.append(self)
-        self._alarm = _core.Alarm(self.seconds, None if self._signals else ScopeExpired)
+        if is_main and hasattr(_signal(), "SIGURG"):
+            self._previous_handler = _signal().signal(_signal().SIGURG, _on_signal)
+            self._has_handler = True
+        self._alarm = _core.Alarm(self.seconds, None if self._has_handler else ScopeExpired)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._alarm.cancel()
-        outermost = _outermost_expired()
-        _scopes.stack.remove(self)
-        if self._signals:
-            _signal().signal(_signal().SIGURG, self._previous_handler)
-        if outermost is self:
-            raise BodyTimedOut(self.seconds) from None
+    def end(self) -> None:
+        """Leave the scope, and those inside it that were left in a hurry."""
+        stack = _scopes.stack
+        while self in stack:
+            scope = stack[-1]
+            if scope._alarm is not None:
+                scope._alarm.cancel()
+            if scope._has_handler:
+                _signal().signal(_signal().SIGURG, scope._previous_handler)
+            stack.remove(scope)
 
 
 def _signal() -> Any:
@@ -80,7 +79,7 @@ def _signal() -> Any:
     return signal
 
 
-def _outermost_expired() -> Scope | None:
+def _outermost_expired() -> _Scope | None:
     now = time.monotonic()
     return next((scope for scope in _scopes.stack if scope.deadline <= now), None)
 
@@ -98,11 +97,33 @@ def within(seconds: float | None, function: Callable[[], Any]) -> Any:
 
     Raises:
         BodyTimedOut: If it took longer; the way out of the function was opened by `ScopeExpired`.
+        ScopeExpired: If a scope around this one is out of time.
     """
     if seconds is None:
         return function()
-    with Scope(seconds):
-        return function()
+    scope = _Scope(seconds)
+    outermost = None
+    try:
+        try:
+            scope.begin()
+            value = function()
+        finally:
+            outermost = _outermost_expired()
+            scope.end()
+    except ScopeExpired:
+        # It may come after the function has returned, and keep the scope from being left.
+        outermost = outermost or _outermost_expired()
+        scope.end()
+        if outermost is not scope:
+            raise
+    except Exception:
+        if outermost is not scope:
+            raise
+    if outermost is scope:
+        raise BodyTimedOut(seconds) from None
+    if outermost is not None:
+        raise ScopeExpired
+    return value
 
 
 async def awithin(
@@ -121,37 +142,43 @@ async def awithin(
         return await function(*args, **kwargs)
     import asyncio  # noqa: PLC0415 - start-up time
 
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    deadline = loop.time() + seconds
-    expired = False
-
-    def expire() -> None:
-        nonlocal expired
-        expired = True
-        if task is not None:
-            task.cancel()
-
-    def is_cancelled_by_others() -> bool:
-        if not expired or task is None or sys.version_info < (3, 11):
-            return not expired
-        return task.uncancel() > 0
-
-    timer = loop.call_later(seconds, expire)
+    timer = _Timer(seconds, asyncio.current_task())
     try:
         value = await function(*args, **kwargs)
-    except asyncio.CancelledError:
-        if is_cancelled_by_others():
-            raise
-        raise BodyTimedOut(seconds) from None
-    except Exception:
-        if expired and not is_cancelled_by_others():
+    except (Exception, asyncio.CancelledError):
+        if timer.end_is_ours():
             raise BodyTimedOut(seconds) from None
         raise
     finally:
-        timer.cancel()
-    if expired:
-        is_cancelled_by_others()
-    if expired or loop.time() >= deadline:
+        timer.handle.cancel()
+    if timer.end_is_ours() or timer.is_late():
         raise BodyTimedOut(seconds)
     return value
+
+
+class _Timer:
+    """Cancels an asyncio task when time is up, and tells that cancellation from others."""
+
+    def __init__(self, seconds: float, task: asyncio.Task[Any] | None) -> None:
+        import asyncio  # noqa: PLC0415 - start-up time
+
+        self._loop = asyncio.get_running_loop()
+        self._task = task
+        self._deadline = self._loop.time() + seconds
+        self._has_rung = False
+        self.handle = self._loop.call_at(self._deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._has_rung = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def end_is_ours(self) -> bool:
+        """Tell whether the timer ended the code, and nobody else did as well; called once."""
+        if not self._has_rung or self._task is None or sys.version_info < (3, 11):
+            return self._has_rung
+        return self._task.uncancel() == 0
+
+    def is_late(self) -> bool:
+        """Tell whether the deadline has passed, heard or not."""
+        return self._loop.time() >= self._deadline

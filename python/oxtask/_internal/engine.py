@@ -1,20 +1,33 @@
 """The life of a task run that is more than one call: retries, hooks, timeouts, names, states.
 
-`life` says what happens, in what order; it yields every step that may be asynchronous. Drivers carry
-the steps out: `run_attempt` on a worker thread, `arun_attempt` on an event loop, and those in
-`oxtask._internal.calls` where a task is called directly. The core calls `run_attempt`, `expired`,
-`raised`, `returned`, `not_ready` and `unresolved`, and reads their answers: a code and what goes
-with it.
+`life` says what happens, in what order; it yields every step that may be asynchronous. The drivers
+of `oxtask._internal.steps` carry the steps out: here on a worker thread (`run_attempt`) and on an
+event loop (`arun_attempt`), in `oxtask._internal.calls` where a task is called directly. The core
+calls `run_attempt`, `arun_attempt`, `expired`, `raised`, `returned`, `not_ready` and `unresolved`,
+and reads their answers: a code and what goes with it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import time
+from contextlib import AbstractContextManager, nullcontext
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any
 
 from oxtask._internal import log_lines
-from oxtask._internal.deadlines import BodyTimedOut
-from oxtask._internal.state import engine_state, is_state
+from oxtask._internal.deadlines import BodyTimedOut, awithin
+from oxtask._internal.state import engine_state, is_state, is_state_iterable
 from oxtask._internal.state_types import StateType
+from oxtask._internal.steps import (
+    Answer,
+    Body,
+    Call,
+    Steps,
+    adrive,
+    call_nothing,
+    drive,
+    run_awaitable,
+)
 from oxtask._internal.task_runs import (
     CHOSEN,
     CHOSEN_FAILED,
@@ -28,17 +41,35 @@ from oxtask._internal.task_runs import (
     new_log,
 )
 from oxtask.exceptions import TaskRunTimeoutError, UpstreamTaskError
+from oxtask.results import ResultRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
+    from oxtask._core import Run
+    from oxtask._internal.task_machinery import TaskMachinery
+    from oxtask.flows import Flow
     from oxtask.states import State
-    from oxtask.tasks import Task
+
+
+__all__ = [
+    "Body",
+    "Call",
+    "RunInterrupted",
+    "adrive",
+    "arun_attempt",
+    "call_nothing",
+    "drive",
+    "expired",
+    "hooks",
+    "not_ready",
+    "raised",
+    "returned",
+    "run_attempt",
+    "run_awaitable",
+    "unresolved",
+]
 
 DELAY, LOST = 8, 9
 """Answers that do not end the run: try again later, and somebody else has ended it."""
-
-Answer = tuple[int, Any]
 
 
 class RunInterrupted(BaseException):
@@ -48,40 +79,32 @@ class RunInterrupted(BaseException):
     """
 
 
-class Body(NamedTuple):
-    """A step: call the task's function, within the time it has."""
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    timeout_seconds: float | None
+# --- what happens ---------------------------------------------------------------------------------
 
 
-class Call(NamedTuple):
-    """A step: call a hook or a condition of the user, and await what it returns."""
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-
-
-Steps = Any  # a generator of steps, which returns an answer
-
-
-# --- what happens -------------------------------------------------------------------------------
-
-
-def life(run: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
+def life(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
     """Run a task up to its end, or up to a retry that must wait."""
-    task = run.task
-    log = run.record
-    if log is None:
-        log = new_log(run.future)
-        run.set_record(log)
-        try:
-            name_run(task, log, args, kwargs)
-        except Exception as error:  # noqa: BLE001 - a bad name fails the run, nothing else (W21)
-            log_lines.failed(log, task, error)
-            return (yield from conclude(run, log, FAILED, error))
+    try:
+        log: RunLog[Any] | None = run.record
+        if log is None:
+            log = new_log(run.future)
+            run.set_record(log)
+            failure = name_run(run.task, log, args, kwargs)
+            if failure is not None:
+                log_lines.failed(log, run.task, failure)
+                return (yield from end(run, FAILED, failure))
+        return (yield from attempts(run, log, args, kwargs))
+    except GeneratorExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 - what is not the body's own crashes the run
+        return (yield from end(run, CRASHED, error))
+    finally:
+        del run
+
+
+def attempts(run: Run, log: RunLog[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
+    """Call the function until it succeeds, or no other attempt follows at once."""
+    task: TaskMachinery = run.task
     while True:
         name = "Retrying" if log.record.run_count else "Running"
         log.enter(engine_state(StateType.RUNNING, name))
@@ -92,7 +115,7 @@ def life(run: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
             return LOST, None
         delay = yield from retry_delay(task, log, code, output)
         if delay is None:
-            return (yield from conclude(run, log, code, output))
+            return (yield from conclude(run, code, output))
         if delay > 0:
             await_retry(log, code, output, delay)
             return DELAY, delay
@@ -100,18 +123,17 @@ def life(run: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
             return LOST, None
 
 
-def attempt(run: Any, task: Task[..., Any], args: Any, kwargs: Any) -> Steps:
+def attempt(run: Run, task: TaskMachinery, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
     """Call the function once, and judge what came of it."""
     try:
-        value = yield Body(task._callable(), args, kwargs, task.timeout_seconds)
+        value = yield Body(task._body(), args, kwargs, task.timeout_seconds)
     except BaseException as error:  # noqa: BLE001 - judged here, whatever it is
         return judge_error(error) if run.seal() else (LOST, None)
-    if not run.seal():
-        return LOST, None
-    try:
-        return judge_value(value)
-    except Exception as error:  # noqa: BLE001 - a generator was read, and raised
-        return judge_error(error)
+    else:
+        return judge_value(value) if run.seal() else (LOST, None)
+    finally:
+        # The collector cannot look into a run: no frame of a traceback may hold one.
+        del run
 
 
 def judge_error(error: BaseException) -> Answer:
@@ -125,24 +147,26 @@ def judge_error(error: BaseException) -> Answer:
 
 def judge_value(value: Any) -> Answer:
     """Tell how a body ended that returned."""
-    from oxtask.states import (  # noqa: PLC0415 - start-up time
-        is_state_iterable,
-        return_value_to_state,
-        settled_return_state,
-    )
+    if isinstance(value, GeneratorType):
+        try:
+            value = list(value)
+        except Exception as error:  # noqa: BLE001 - judged like one of the body
+            return judge_error(error)
+    elif isinstance(value, ResultRecord):
+        value = value.result
+    elif is_state(value) or is_state_iterable(value):
+        from oxtask.states import (  # noqa: PLC0415 - start-up time
+            return_value_to_state,
+            settled_return_state,
+        )
 
-    state = return_value_to_state(value)
-    if not (is_state(value) or is_state_iterable(value)):
-        return COMPLETED, state.data.result
-    state = settled_return_state(state)
-    return (CHOSEN_FAILED if _is_bad(state) else CHOSEN), state
+        state = settled_return_state(return_value_to_state(value))
+        is_bad = not (state.is_completed() or state.is_paused())
+        return (CHOSEN_FAILED if is_bad else CHOSEN), state
+    return COMPLETED, value
 
 
-def _is_bad(state: State[Any]) -> bool:
-    return not (state.is_completed() or state.is_paused())
-
-
-def retry_delay(task: Task[..., Any], log: RunLog, code: int, output: Any) -> Steps:
+def retry_delay(task: TaskMachinery, log: RunLog[Any], code: int, output: Any) -> Steps:
     """Return the seconds to wait before the next attempt, or ``None`` if there is none."""
     failed_state = code == CHOSEN_FAILED and output.is_failed()
     if code not in {FAILED, TIMED_OUT} and not failed_state:
@@ -173,209 +197,179 @@ def condition_state(error: BaseException) -> State[Any]:
     return engine_state(StateType.FAILED, message=message, data=error)
 
 
-def await_retry(log: RunLog, code: int, output: Any, delay: float) -> None:
+def await_retry(log: RunLog[Any], code: int, output: Any, delay: float) -> None:
     """Let the run enter the state in which it waits for its next attempt."""
-    import time  # noqa: PLC0415 - only runs that wait need it
-
-    failed = output if is_state(output) else final_state(code, output, time.time_ns())
+    now = time.time_ns()
+    failed = output if is_state(output) else final_state(code, output, now)
     log.enter(
         engine_state(
             StateType.SCHEDULED,
             "AwaitingRetry",
             message=failed.message,
             data=failed.data,
-            details={"scheduled_time": time.time_ns() + int(delay * 1e9)},
+            details={"scheduled_time": now + int(delay * 1e9)},
         )
     )
 
 
-def conclude(run: Any, log: RunLog, code: int, output: Any) -> Steps:
-    """Let the run enter its final state, and run the hooks that belong to it."""
-    import time  # noqa: PLC0415 - start-up time
+def end(run: Run, code: int, output: Any) -> Steps:
+    """End a run out of turn, unless somebody else has."""
+    if not run.seal():
+        return LOST, None
+    return (yield from conclude(run, code, output))
 
-    task = run.task
+
+def conclude(run: Run, code: int, output: Any) -> Steps:
+    """Let the run enter its final state, and run the hooks that belong to it."""
+    task: TaskMachinery = run.task
+    log: RunLog[Any] = run.record
     state = final_state(code, output, time.time_ns())
     log.enter(state)
+    if code == CRASHED:
+        log_lines.crashed(log, task, state, output)
     try:
         if state.is_completed():
             yield from hooks(task.on_completion_hooks, task, log)
         elif state.is_failed():
             yield from hooks(task.on_failure_hooks, task, log)
-    except BaseException as error:  # noqa: BLE001 - the run has ended; it goes to the caller, if any
+    except BaseException as error:  # noqa: BLE001 - the run has ended; its caller hears, if any
         log.hook_error = error
     log_lines.finished(log, task)
     return code, output
 
 
-def hooks(functions: list[Callable[..., Any]], task: Task[..., Any], log: RunLog) -> Steps:
+def hooks(functions: list[Any], owner: TaskMachinery | Flow[..., Any], log: RunLog[Any]) -> Steps:
     """Call hooks in order; one that fails is logged and does not keep the others."""
     for function in tuple(functions):
-        log_lines.hook_begins(log, task, function)
+        log_lines.hook_begins(log, owner, function)
         try:
-            yield Call(function, (task, log.record, log.record.state))
+            yield Call(function, (owner, log.record, log.record.state))
         except Exception as error:  # noqa: BLE001 - a hook never changes the run
-            log_lines.hook_failed(log, task, function, error)
+            log_lines.hook_failed(log, owner, function, error)
         else:
-            log_lines.hook_done(log, task, function)
-    return COMPLETED, None
+            log_lines.hook_done(log, owner, function)
 
 
-def name_run(task: Task[..., Any], log: RunLog, args: Any, kwargs: Any) -> None:
-    """Give the run the name its task asks for."""
+def name_run(
+    task: TaskMachinery, log: RunLog[Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Exception | None:
+    """Give the run the name its task asks for; return what went wrong, if anything did."""
     if task.task_run_name is None or task.task_run_name == "":
-        return
+        return None
     from oxtask._internal.run_names import custom_name  # noqa: PLC0415 - start-up time
 
-    name = custom_name(task.task_run_name, task._bind(args, kwargs), "task_run_name")
+    try:
+        name = custom_name(task.task_run_name, task._bind(args, kwargs), "task_run_name")
+    except Exception as error:  # noqa: BLE001 - fails the run, and nothing else
+        return error
     log_lines.renamed(log, task, name)
     log.record.name = name
+    return None
 
 
-def refresh_view(run: Any, log: RunLog) -> None:
+def refresh_view(run: Run, log: RunLog[Any]) -> None:
     """Let the body of the next attempt see a context of its own."""
     if run.view is not None:
         state = log.record.state
         run.set_view(run.view.model_copy(update={"start_time": state and state.timestamp}))
 
 
-# --- how steps are carried out --------------------------------------------------------------------
+# --- called by the core ---------------------------------------------------------------------------
 
 
-def drive(steps: Any, body: Callable[[Body], Any]) -> Answer:
-    """Carry out the steps on this thread; async hooks run on an event loop of their own."""
-    result: Any = None
-    raised: BaseException | None = None
-    while True:
-        try:
-            step = steps.send(result) if raised is None else steps.throw(raised)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        result, raised = None, None
-        try:
-            if type(step) is Body:
-                result = body(step)
-            else:
-                result = call_step(step)
-        except BaseException as error:  # noqa: BLE001 - handed to `life`, which judges
-            raised = error
-
-
-def call_step(step: Call) -> Any:
-    """Call a hook or a condition; what it returns is run to its end if it is awaitable."""
-    result = step.function(*step.args)
-    return run_awaitable(result) if hasattr(result, "__await__") else result
-
-
-async def adrive(steps: Any, body: Callable[[Body], Coroutine[Any, Any, Any]]) -> Answer:
-    """Carry out the steps on the running event loop."""
-    result: Any = None
-    raised: BaseException | None = None
-    while True:
-        try:
-            step = steps.send(result) if raised is None else steps.throw(raised)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        result, raised = None, None
-        try:
-            if type(step) is Body:
-                result = await body(step)
-            else:
-                result = step.function(*step.args)
-                if hasattr(result, "__await__"):
-                    result = await result
-        except BaseException as error:  # noqa: BLE001 - handed to `life`, which judges
-            raised = error
-
-
-def run_awaitable(awaitable: Any) -> Any:
-    """Run an awaitable to its end from code that is not async, in a copy of the current context."""
-    import asyncio  # noqa: PLC0415 - start-up time
-
-    async def whole() -> Any:
-        return await awaitable
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(whole())
-    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - start-up time
-    from contextvars import copy_context  # noqa: PLC0415
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(copy_context().run, asyncio.run, whole()).result()
-
-
-# --- called by the core --------------------------------------------------------------------------
-
-
-def run_attempt(run: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Answer:
+def run_attempt(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Answer:
     """Run an attempt on a worker thread: its deadline takes the run away from the thread."""
+    body = _WorkerBody(run)
+    try:
+        answer: Answer = drive(life(run, args, kwargs), body)
+        return answer
+    finally:
+        del run, body.run
 
-    def body(step: Body) -> Any:
+
+class _WorkerBody:
+    """Calls the function on a worker thread."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.task: TaskMachinery = run.task
+
+    def __call__(self, step: Body) -> Any:
         if step.timeout_seconds is not None:
-            log_lines.cannot_interrupt(run.record, run.task)
-            run.arm(step.timeout_seconds)
-        return call_body(run, step)
+            log_lines.cannot_interrupt(self.run.record, self.task)
+            self.run.arm(step.timeout_seconds)
+        value = call_body(self.task, step)
+        return collected(value) if self.task.isgenerator else value
 
-    return drive(life(run, args, kwargs), body)
 
-
-def call_body(run: Any, step: Body) -> Any:
+def call_body(task: TaskMachinery, step: Body) -> Any:
     """Call the function, with its prints logged if the task wants that."""
-    if not run.task._logs_prints():
+    with printing(task):
         return step.function(*step.args, **step.kwargs)
+
+
+def printing(task: TaskMachinery) -> AbstractContextManager[None]:
+    """Return what is entered around a body whose prints are logged, or need not be."""
+    if not task._logs_prints():
+        return nullcontext()
     from oxtask.logging.prints import patch_print  # noqa: PLC0415 - start-up time
 
-    with patch_print():
-        return step.function(*step.args, **step.kwargs)
+    return patch_print()
 
 
-async def arun_attempt(run: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Answer:
+def collected(items: Any) -> list[Any]:
+    """Return what a generator, async or not, yields."""
+    if not hasattr(items, "__aiter__"):
+        return list(items)
+
+    async def collect() -> list[Any]:
+        return [item async for item in items]
+
+    return run_awaitable(collect())  # type: ignore[no-any-return]
+
+
+async def arun_attempt(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Answer:
     """Run an attempt on an event loop."""
-    return await adrive(life(run, args, kwargs), lambda step: acall_body(run, step))
+    task: TaskMachinery = run.task
+    steps = life(run, args, kwargs)
+    del run
+    answer: Answer = await adrive(steps, lambda step: acall_body(task, step))
+    return answer
 
 
-async def acall_body(run: Any, step: Body) -> Any:
+async def acall_body(task: TaskMachinery, step: Body) -> Any:
     """Call the coroutine function; at its deadline it is cancelled."""
-    from oxtask._internal.deadlines import awithin  # noqa: PLC0415 - start-up time
-
-    if not run.task._logs_prints():
-        return await awithin(step.timeout_seconds, step.function, step.args, step.kwargs)
-    from oxtask.logging.prints import patch_print  # noqa: PLC0415 - start-up time
-
-    with patch_print():
+    with printing(task):
         return await awithin(step.timeout_seconds, step.function, step.args, step.kwargs)
 
 
-def expired(run: Any, thread_id: int) -> Answer:
+def expired(run: Run, thread_id: int) -> Answer:
     """Take over a run whose deadline passed while a thread was in its body.
 
     Args:
         run: The run, as the attempt that now speaks for it.
         thread_id: The thread, as in `threading.get_ident`.
     """
-    task, log = run.task, run.record
+    task: TaskMachinery = run.task
+    log: RunLog[Any] = run.record
+    seconds = task.timeout_seconds or 0.0
     log_lines.stuck(log, task, thread_id)
     run.interrupt()
 
     def steps() -> Steps:
-        error = TaskRunTimeoutError.after(task.timeout_seconds)
+        error = TaskRunTimeoutError.after(seconds)
         delay = yield from retry_delay(task, log, TIMED_OUT, error)
         if delay is None:
-            return (yield from conclude(run, log, TIMED_OUT, error))
+            return (yield from conclude(run, TIMED_OUT, error))
         if delay > 0:
             await_retry(log, TIMED_OUT, error, delay)
         return DELAY, delay
 
-    return drive(steps(), call_nothing)
+    answer: Answer = drive(steps(), call_nothing)
+    return answer
 
 
-def call_nothing(step: Body) -> Any:
-    """Refuse to call a body: the steps at hand have none."""
-    raise AssertionError(step)
-
-
-def raised(run: Any, error: BaseException) -> Answer:
+def raised(run: Run, error: BaseException) -> Answer:
     """Tell how a run ended that has nothing to its name and raised."""
     if not run.is_current():
         return LOST, None
@@ -384,37 +378,37 @@ def raised(run: Any, error: BaseException) -> Answer:
     return code, output
 
 
-def returned(run: Any, value: Any) -> Answer:
+def returned(run: Run, value: Any) -> Answer:
     """Tell how a run ended that returned a state, a list of states or a generator."""
-    try:
-        code, output = judge_value(value)
-    except Exception as error:  # noqa: BLE001 - a generator was read, and raised
-        return raised(run, error)
-    if code == CHOSEN_FAILED:
+    code, output = judge_value(value)
+    if code not in {COMPLETED, CHOSEN}:
+        if not run.is_current():
+            return LOST, None
         log_lines.plain_end(run, code, output)
     return code, output
 
 
-def not_ready(run: Any, upstream: Any) -> Answer:
+def not_ready(run: Run, upstream: Any) -> Answer:
     """Tell how a run ended one of whose inputs did not complete."""
     from oxtask._internal.inputs import upstream_message  # noqa: PLC0415 - start-up time
 
     return refuse(run, UpstreamTaskError(upstream_message(upstream.task_run_id)))
 
 
-def unresolved(run: Any, error: BaseException) -> Answer:
+def unresolved(run: Run, error: BaseException) -> Answer:
     """Tell how a run ended whose inputs could not be resolved."""
     if isinstance(error, UpstreamTaskError):
         return refuse(run, error)
     log = run.record or new_log(run.future)
     run.set_record(log)
-    if not isinstance(error, Exception):
-        return CRASHED, error
-    log_lines.failed(log, run.task, error)
-    return drive(conclude(run, log, FAILED, error), call_nothing)
+    code = FAILED if isinstance(error, Exception) else CRASHED
+    if code == FAILED:
+        log_lines.failed(log, run.task, error)
+    answer: Answer = drive(conclude(run, code, error), call_nothing)
+    return answer
 
 
-def refuse(run: Any, error: UpstreamTaskError) -> Answer:
+def refuse(run: Run, error: UpstreamTaskError) -> Answer:
     """Log that a run never starts."""
     log_lines.plain_end(run, NOT_READY, error)
     return NOT_READY, error

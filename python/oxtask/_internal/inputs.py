@@ -76,7 +76,11 @@ def native_futures(value: Any) -> list[Any]:
 def resolve_one(value: Any) -> Any:
     """Return a value with results in place of futures and states."""
     return visit_collection(
-        value, _resolve_visit, context={"annotations": ()}, return_data=True, remove_annotations=True
+        value,
+        _resolve_visit,
+        context={"annotations": ()},
+        return_data=True,
+        remove_annotations=True,
     )
 
 
@@ -89,20 +93,20 @@ def resolve_arguments(value: Any) -> Any:
     """
     try:
         return resolve_one(value)
-    except (OxtaskException, KeyboardInterrupt, SystemExit):
+    except OxtaskException:
         raise
     except Exception as error:
         where = _parameter_at_fault(value)
         msg = (
-            f"Failed to resolve inputs in parameter {where!r}. If your parameter type is not supported, "
-            "consider using the `quote` annotation to skip resolution of inputs, or `opaque` to keep "
-            "oxtask from looking inside."
+            f"Failed to resolve inputs in parameter {where!r}. If its type is not supported, wrap "
+            "the argument in `quote` to leave it as it is, or in `opaque` to keep oxtask from "
+            "looking inside."
         )
         raise OxtaskException(msg) from error
 
 
 def _parameter_at_fault(value: Any) -> str:
-    """Name the argument, by position or keyword, whose walk fails."""
+    """Name the argument whose walk fails."""
     for name, argument in _arguments_in(value):
         try:
             resolve_one(argument)
@@ -112,13 +116,18 @@ def _parameter_at_fault(value: Any) -> str:
 
 
 def _arguments_in(value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], dict):
-        yield from ((str(place), item) for place, item in enumerate(value[0]))
-        yield from ((str(name), item) for name, item in value[1].items())
-    elif isinstance(value, tuple):
-        yield from ((str(place), item) for place, item in enumerate(value))
+    """Yield the arguments of a run; by position where it is not known whose they are."""
+    given = value if isinstance(value, tuple) else (value,)
+    args: tuple[Any, ...] = given
+    kwargs: dict[str, Any] = {}
+    if len(given) == 2 and isinstance(given[0], tuple) and isinstance(given[1], dict):
+        args, kwargs = given
+    run = _core.current_run.get(None)
+    if isinstance(run, _core.Run) and run.arguments[0] is args:
+        yield from run.task._bind(args, kwargs).items()
     else:
-        yield "0", value
+        yield from ((str(place), item) for place, item in enumerate(args))
+        yield from kwargs.items()
 
 
 def _resolve_visit(item: Any, context: dict[str, Any]) -> Any:
@@ -137,8 +146,8 @@ def _resolve_visit(item: Any, context: dict[str, Any]) -> Any:
     if isinstance(value, _record_types()) and not is_opaque:
         name = type(value).__name__
         msg = (
-            f"Passing a `{name}` object as a task argument is not supported. Pass the fields that you "
-            f"need, or wrap it: `opaque({name[0].lower()}{name[1:]})`"
+            f"Passing a `{name}` object as a task argument is not supported. Pass the fields that "
+            "you need, or wrap the object in `opaque`"
         )
         raise OxtaskException(msg)
     return value
@@ -177,13 +186,19 @@ def state_value(state: State[Any], *, allow_failed: bool, upstream: Any = None) 
         from oxtask.states import get_state_exception  # noqa: PLC0415 - start-up time
 
         return get_state_exception(state)
-    identifier = state.state_details.task_run_id if upstream is None else upstream.task_run_id
-    raise UpstreamTaskError(upstream_message(identifier))
+    if upstream is not None:
+        raise UpstreamTaskError(upstream_message(upstream.task_run_id))
+    details = state.state_details
+    if details.task_run_id is not None:
+        raise UpstreamTaskError(upstream_message(details.task_run_id))
+    if details.flow_run_id is not None:
+        raise UpstreamTaskError(upstream_message(details.flow_run_id, "flow run"))
+    raise UpstreamTaskError(upstream_message(state, "state"))
 
 
-def upstream_message(identifier: Any) -> str:
+def upstream_message(identifier: Any, kind: str = "task run") -> str:
     """Say which upstream did not complete."""
-    return f"Upstream task run '{identifier}' did not reach a 'COMPLETED' state."
+    return f"Upstream {kind} '{identifier}' did not reach a 'COMPLETED' state."
 
 
 def check_wait_for(wait_for: Any) -> None:
@@ -210,7 +225,7 @@ async def await_futures(value: Any) -> None:
         await ended(future)
 
 
-# --- the sources of a map -----------------------------------------------------------------------------
+# --- the sources of a map -------------------------------------------------------------------------
 
 _SIZED = {list, tuple, range, dict, set, frozenset, str, bytes, bytearray}
 
@@ -234,7 +249,7 @@ def map_source(value: Any) -> Any:
         return value
     if isinstance(content, (_core.TaskRunFuture, Future)) or is_state(content):
         allow = any(isinstance(layer, allow_failure) for layer in layers)
-        resolve = state_value if is_state(content) else future_value
+        resolve: Any = state_value if is_state(content) else future_value
         content = resolve(content, allow_failed=allow)
         if isinstance(content, BaseException):
             return unmapped(content)
@@ -252,11 +267,12 @@ def read(iterator: Any) -> list[Any]:
         for item in iterator:
             items.append(item)  # noqa: PERF402 - what was read before an error is counted
     except Exception as error:
-        note(error, f"raised by the iterable at item {len(items)}; {len(items)} items came before it")
+        count = len(items)
+        note(error, f"raised by the iterable at item {count}; {count} items came before it")
         raise
     return items
 
 
 def note(error: BaseException, text: str) -> None:
     """Add a note to an exception; before Python 3.11 it is kept but not shown."""
-    error.__notes__ = [*getattr(error, "__notes__", []), f"oxtask: {text}"]  # type: ignore[attr-defined]
+    error.__notes__ = [*getattr(error, "__notes__", []), f"oxtask: {text}"]

@@ -1,26 +1,34 @@
-"""What the engines log, and when: nothing is formatted, and `logging` not imported, for lines that nobody sees.
+"""What the engines log, and when.
 
-The lines are those of `oxtask.logging.messages`; here is decided whether they are written.
+Nothing is formatted for a line that nobody sees, and `logging` not imported. The lines are those of
+`oxtask.logging.messages`; here is decided whether they are written.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
-from oxtask._internal.task_runs import RunLog, log_of
+from oxtask._internal.task_runs import NOT_READY, RunLog, final_state, log_of
+from oxtask._internal.text import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from oxtask._core import Run
+    from oxtask._internal.task_machinery import TaskMachinery
     from oxtask.flows import Flow
     from oxtask.states import State
-    from oxtask.tasks import Task
+
+    AnyFlow = Flow[..., Any]
 
 DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
+TASK_RUNS, FLOW_RUNS = "oxtask.task_runs", "oxtask.flow_runs"
+MAX_REPR_LENGTH = 2_000
 
 
-def is_on(level: int, name: str = "oxtask.task_runs") -> bool:
+def is_on(level: int, name: str = TASK_RUNS) -> bool:
     """Tell whether lines of this level are written.
 
     Before anybody imported `logging` nobody can have asked for more than the settings say.
@@ -37,46 +45,64 @@ def is_on(level: int, name: str = "oxtask.task_runs") -> bool:
 _LEVELS = {"DEBUG": DEBUG, "INFO": INFO, "WARNING": WARNING, "ERROR": ERROR, "CRITICAL": 50}
 
 
-def write(log: RunLog, task: Task[..., Any] | Flow[..., Any], level: int, text: str, error: Any = None) -> None:
-    """Write a line of a task run."""
-    is_flow = hasattr(log.record, "flow_id")
-    if not is_on(level, "oxtask.flow_runs" if is_flow else "oxtask.task_runs"):
+def write(
+    log: RunLog[Any], owner: TaskMachinery | AnyFlow, level: int, text: str, error: Any = None
+) -> None:
+    """Write a line of a run.
+
+    Args:
+        log: The log of the run.
+        owner: Its task or flow.
+        level: As in `logging`.
+        text: The line.
+        error: What to show the traceback of, if it is an exception.
+    """
+    is_flow = _is_flow(log)
+    if not is_on(level, FLOW_RUNS if is_flow else TASK_RUNS):
         return
     from oxtask.logging import flow_run_logger, task_run_logger  # noqa: PLC0415 - start-up time
 
+    run_logger: Any = flow_run_logger if is_flow else task_run_logger
     shown = error if isinstance(error, BaseException) else None
-    logger = flow_run_logger(log.record, task) if is_flow else task_run_logger(log.record, task)
-    logger.log(level, text, exc_info=shown)
+    run_logger(log.record, owner).log(level, text, exc_info=shown)
 
 
-def failed(log: RunLog, task: Task[..., Any], output: Any, *, exhausted: bool = False) -> None:
+def _is_flow(log: RunLog[Any]) -> bool:
+    return hasattr(log.record, "flow_id")
+
+
+def failed(log: RunLog[Any], task: TaskMachinery, output: Any, *, exhausted: bool = False) -> None:
     """Write that an attempt failed and no other follows."""
-    text = f"Task run failed with {_kind(output)}: {_short(output)}"
     end = " - Retries are exhausted" if exhausted else ""
-    write(log, task, ERROR, text + end, output)
+    write(log, task, ERROR, f"Task run failed with {_shown(output)}{end}", output)
 
 
-def retrying(log: RunLog, task: Task[..., Any], output: Any, count: int, delay: float) -> None:
+def retrying(log: RunLog[Any], task: TaskMachinery, output: Any, count: int, delay: float) -> None:
     """Write that an attempt failed and another follows."""
-    if not is_on(INFO):
-        return
-    from oxtask.logging import messages  # noqa: PLC0415 - start-up time
+    if is_on(INFO):
+        from oxtask.logging import messages  # noqa: PLC0415 - start-up time
 
-    again = messages.retrying(count, task.retries, delay)
-    write(log, task, INFO, f"Task run failed with {_kind(output)}: {_short(output)} - {again}")
-
-
-def _kind(output: Any) -> str:
-    return "exception" if isinstance(output, BaseException) else "state"
+        again = messages.retrying(count, task.retries, delay)
+        write(log, task, INFO, f"Task run failed with {_shown(output)} - {again}")
 
 
-def _short(output: Any) -> str:
-    from oxtask._internal.text import short_repr  # noqa: PLC0415 - start-up time
+def _shown(output: Any) -> str:
+    kind = "exception" if isinstance(output, BaseException) else "state"
+    return f"{kind}: {short_repr(output, MAX_REPR_LENGTH)}"
 
-    return short_repr(output, 2_000)
+
+def crashed(
+    log: RunLog[Any], owner: TaskMachinery | AnyFlow, state: State[Any], error: BaseException
+) -> None:
+    """Write that a run crashed."""
+    if is_on(ERROR, FLOW_RUNS if _is_flow(log) else TASK_RUNS):
+        from oxtask.logging import messages  # noqa: PLC0415 - start-up time
+
+        write(log, owner, ERROR, messages.crashed(state.message or ""))
+        write(log, owner, DEBUG, "Crash details:", error)
 
 
-def finished(log: RunLog, task: Task[..., Any]) -> None:
+def finished(log: RunLog[Any], owner: TaskMachinery | AnyFlow) -> None:
     """Write the state in which a run ended."""
     state = log.record.state
     if state is None or not is_on(INFO if state.is_completed() else ERROR):
@@ -86,74 +112,81 @@ def finished(log: RunLog, task: Task[..., Any]) -> None:
 
     debug = get_current_settings().debug_mode
     level, text = messages.finished(state, debug_mode=debug)
-    write(log, task, level, text)
+    write(log, owner, level, text)
 
 
-def plain_end(run: Any, code: int, output: Any) -> None:
+def plain_end(run: Run, code: int, output: Any) -> None:
     """Write how a run without a record ended, if it did not end well."""
     if not is_on(ERROR):
         return
-    from oxtask._internal.task_runs import NOT_READY, final_state  # noqa: PLC0415 - a cycle else
-
     log, task = log_of(run.future), run.task
-    if code != NOT_READY:
+    state = final_state(code, output, time.time_ns())
+    log.enter(state)
+    if state.is_crashed() and isinstance(output, BaseException):
+        crashed(log, task, state, output)
+    elif code != NOT_READY:
         failed(log, task, output)
-    import time  # noqa: PLC0415 - start-up time
-
-    log.enter(final_state(code, output, time.time_ns()))
     finished(log, task)
 
 
-def condition_failed(log: RunLog, task: Task[..., Any], error: Exception) -> None:
+def condition_failed(log: RunLog[Any], task: TaskMachinery, error: Exception) -> None:
     """Write that a retry condition raised."""
     text = "An error was encountered while running `retry_condition_fn`; the run is not retried"
     write(log, task, ERROR, text, error)
 
 
-def hook_begins(log: RunLog, task: Task[..., Any], hook: Callable[..., Any]) -> None:
+# --- hooks ----------------------------------------------------------------------------------------
+
+
+def hook_begins(log: RunLog[Any], owner: TaskMachinery | AnyFlow, hook: Callable[..., Any]) -> None:
     """Write that a hook is called."""
     if is_on(INFO):
         state = log.record.state
         name = state and state.name
         text = f"Running hook {hook_name(hook)!r} in response to entering state {name!r}"
-        write(log, task, INFO, text)
+        write(log, owner, INFO, text)
 
 
-def hook_done(log: RunLog, task: Task[..., Any], hook: Callable[..., Any]) -> None:
+def hook_done(log: RunLog[Any], owner: TaskMachinery | AnyFlow, hook: Callable[..., Any]) -> None:
     """Write that a hook returned."""
     if is_on(INFO):
-        write(log, task, INFO, f"Hook {hook_name(hook)!r} finished running successfully")
+        write(log, owner, INFO, f"Hook {hook_name(hook)!r} finished running successfully")
 
 
 def hook_failed(
-    log: RunLog, task: Task[..., Any], hook: Callable[..., Any], error: Exception
+    log: RunLog[Any], owner: TaskMachinery | AnyFlow, hook: Callable[..., Any], error: Exception
 ) -> None:
     """Write that a hook raised."""
     text = f"An error was encountered while running hook {hook_name(hook)!r}"
-    write(log, task, ERROR, text, error)
+    write(log, owner, ERROR, text, error)
 
 
 def hook_name(hook: Callable[..., Any]) -> str:
     """Name a hook: the function's name, that inside a partial, or the class of the object."""
     inner = getattr(hook, "func", hook)
-    return getattr(hook, "__name__", None) or getattr(inner, "__name__", type(hook).__name__)
+    name = getattr(hook, "__name__", None) or getattr(inner, "__name__", None)
+    return str(name or type(hook).__name__)
 
 
-def renamed(log: RunLog, task: Task[..., Any], name: str) -> None:
+# --- names and deadlines --------------------------------------------------------------------------
+
+
+def renamed(log: RunLog[Any], task: TaskMachinery, name: str) -> None:
     """Write that a run got the name its task asks for."""
     write(log, task, DEBUG, f"Renamed task run {log.record.name!r} to {name!r}")
 
 
-def cannot_interrupt(log: RunLog, task: Task[..., Any]) -> None:
+def cannot_interrupt(log: RunLog[Any], task: TaskMachinery) -> None:
     """Write what a deadline on a worker thread can do."""
-    text = (
-        f"Task {task.name!r} has a timeout and is running in a worker thread: at the deadline its run "
-        "ends, but a call into C code that blocks keeps the thread until it returns"
-    )
-    write(log, task, DEBUG, text)
+    if is_on(DEBUG):
+        text = (
+            f"Task {task.name!r} has a timeout and is running in a worker thread: at the deadline "
+            "its run ends, but a call into C code that blocks keeps the thread until it returns"
+        )
+        write(log, task, DEBUG, text)
 
 
-def stuck(log: RunLog, task: Task[..., Any], thread_id: int) -> None:
+def stuck(log: RunLog[Any], task: TaskMachinery, thread_id: int) -> None:
     """Write where the thread is whose run is out of time."""
     if not is_on(WARNING):
         return
@@ -162,44 +195,37 @@ def stuck(log: RunLog, task: Task[..., Any], thread_id: int) -> None:
     frame = sys._current_frames().get(thread_id)
     where = "" if frame is None else "".join(traceback.format_stack(frame)[-3:]).rstrip()
     text = (
-        f"Task run exceeded timeout of {task.timeout_seconds} second(s) while running in a worker thread; "
-        f"the run ends now, and what it still returns is dropped. The thread is at:\n{where}"
+        f"Task run exceeded timeout of {task.timeout_seconds} second(s) while running in a worker "
+        "thread; the run ends now, and what it still returns is dropped. "
+        f"The thread is at:\n{where}"
     )
     write(log, task, WARNING, text)
 
 
-# --- flows ------------------------------------------------------------------------------------------------
+# --- flows ----------------------------------------------------------------------------------------
 
 
-def flow_begins(log: RunLog, flow: Flow[..., Any], *, is_subflow: bool) -> None:
+def flow_begins(log: RunLog[Any], flow: AnyFlow, *, is_subflow: bool) -> None:
     """Write that an attempt of a flow run begins."""
-    if is_on(INFO, "oxtask.flow_runs"):
+    if is_on(INFO, FLOW_RUNS):
         from oxtask.logging import messages  # noqa: PLC0415 - start-up time
 
         text = messages.flow_run_began(log.record.name, flow.name, is_subflow=is_subflow)
         write(log, flow, INFO, text)
 
 
-def flow_failed(log: RunLog, flow: Flow[..., Any], error: Exception) -> None:
+def flow_failed(log: RunLog[Any], flow: AnyFlow, error: Exception) -> None:
     """Write that the function of a flow raised."""
-    write(log, flow, ERROR, f"Encountered exception during execution: {_short(error)}", error)
+    text = f"Encountered exception during execution: {short_repr(error, MAX_REPR_LENGTH)}"
+    write(log, flow, ERROR, text, error)
 
 
 def flow_retries(
-    log: RunLog, flow: Flow[..., Any], state: State[Any], count: int, delay: float
+    log: RunLog[Any], flow: AnyFlow, state: State[Any], count: int, delay: float
 ) -> None:
     """Write that an attempt failed and another follows."""
-    if is_on(INFO, "oxtask.flow_runs"):
+    if is_on(INFO, FLOW_RUNS):
         from oxtask.logging import messages  # noqa: PLC0415 - start-up time
 
         again = messages.retrying(count, flow.retries, delay)
         write(log, flow, INFO, f"Flow run ended in state {state.name!r} - {again}")
-
-
-def crashed(log: RunLog, flow: Flow[..., Any], state: State[Any], error: BaseException) -> None:
-    """Write that a flow run crashed."""
-    if is_on(ERROR, "oxtask.flow_runs"):
-        from oxtask.logging import messages  # noqa: PLC0415 - start-up time
-
-        write(log, flow, ERROR, messages.crashed(state.message or ""))
-        write(log, flow, DEBUG, "Crash details:", error)

@@ -27,7 +27,7 @@ def map_call(
 
 
 def columns(task: Task[..., Any], parameters: dict[str, Any]) -> tuple[Any, Any, int]:
-    """Return positional columns, keyword columns and the length, as `_core.Runner.map` takes them."""
+    """Return positional and keyword columns and the length, as `_core.Runner.map` takes them."""
     plan = task._signature_plan()
     receiver = plan.names[0] if task._receiver is not None else None
     known = {

@@ -27,7 +27,7 @@ __all__ = ["run_id"]
 def state_of(future: Any) -> State[Any]:
     """Return the state of the run as it is now."""
     state = log_of(future).record.state
-    assert state is not None  # noqa: S101 - a log begins with a state
+    assert state is not None  # a log begins with a state
     return state
 
 
@@ -38,17 +38,22 @@ def outcome_of(future: Any, raise_on_failure: bool) -> Any:
         UnfinishedRun: If an input of the run did not complete, whatever ``raise_on_failure`` says.
     """
     code, output = future._peek()
-    if code == COMPLETED:
+    try:
+        if code == COMPLETED:
+            return output
+        if code in {CHOSEN, CHOSEN_FAILED}:
+            return output._value(raise_on_failure)
+        if code == NOT_READY:
+            msg = "Run is in NotReady state, its result is not available."
+            raise UnfinishedRun(msg) from output
+        if code == CANCELLED:
+            output = CancelledRun("Run cancelled.")
+        if raise_on_failure:
+            raise output
         return output
-    if code in {CHOSEN, CHOSEN_FAILED}:
-        return output._value(raise_on_failure)
-    if code == NOT_READY:
-        msg = "Run is in NotReady state, its result is not available."
-        raise UnfinishedRun(msg) from output
-    error = CancelledRun("Run cancelled.") if code == CANCELLED else output
-    if raise_on_failure:
-        raise error
-    return error
+    finally:
+        # This frame is in the traceback: it must not keep the run, and with it the exception.
+        del future, output
 
 
 def timed_out(future: Any, seconds: float) -> TimeoutError:
@@ -82,7 +87,9 @@ def describe(future: Any) -> str:
     words = {COMPLETED: "completed", CANCELLED: "cancelled", NOT_READY: "not ready"}
     words |= {RUNNING: "running", DELAYED: "awaiting retry"}
     word = words.get(code, "pending" if code > CHOSEN_FAILED else "failed")
-    return f"<TaskRunFuture of {future._task.name!r}, {word}, task_run_id={str(future.task_run_id)!r}>"
+    return (
+        f"<TaskRunFuture of {future._task.name!r}, {word}, task_run_id={str(future.task_run_id)!r}>"
+    )
 
 
 async def aresult(future: Any, *, raise_on_failure: bool = True) -> Any:

@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from string import Formatter
 
 
-def custom_name(
-    template: str | Callable[..., str], parameters: dict[str, Any], option: str
-) -> str:
+def custom_name(template: str | Callable[..., str], parameters: dict[str, Any], option: str) -> str:
     """Return the name of a run.
 
     Args:
@@ -60,8 +58,8 @@ def _formatter() -> Formatter:
         def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
             if "._" in field_name:
                 msg = (
-                    f"the template field {field_name!r} reaches for an attribute that begins with an "
-                    "underscore; name a parameter or a public attribute of one"
+                    f"the template field {field_name!r} reaches for an attribute that begins with "
+                    "an underscore; name a parameter or a public attribute of one"
                 )
                 raise ValueError(msg)
             return super().get_field(field_name, args, kwargs)

@@ -78,6 +78,12 @@ class TaskOptions(TypedDict, total=False):
     asset_deps: Iterable[Any] | None
 
 
+class DecoratorOptions(TaskOptions, total=False):
+    """The keyword options of `oxtask.task`: those of `with_options`, and those set for good."""
+
+    version: str | None
+
+
 def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
     """Return a function for ``retry_delay_seconds`` that doubles the delay with each retry.
 
@@ -126,17 +132,17 @@ def checked(fn: Any, options: dict[str, Any]) -> dict[str, Any]:
     option_checks.storage(options["result_storage"])
     _check_condition(options["retry_condition_fn"])
     attributes["asset_deps"] = _asset_deps(options["asset_deps"])
-    return attributes
+    return {**functions.look_of(inner), **attributes}
 
 
 def _check_parameters(fn: Any) -> None:
-    from oxtask.utilities.callables import (  # noqa: PLC0415 - a cycle else
+    from oxtask.utilities.callables import (  # noqa: PLC0415 - start-up time
         raise_for_reserved_arguments,
         warn_for_shadowed_arguments,
     )
 
     raise_for_reserved_arguments(fn, option_checks.RESERVED)
-    warn_for_shadowed_arguments(fn, ".map()", ("deferred",), stacklevel=6)
+    warn_for_shadowed_arguments(fn, ".map()", ("deferred",), stacklevel=5)
 
 
 def _tags(tags: Any) -> set[str]:

@@ -7,8 +7,9 @@ a `RunLog` from the start.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from oxtask._internal.run_record import RunRecord
 from oxtask._internal.state import engine_state
 from oxtask._internal.state_types import StateType
 from oxtask.client.schemas.objects import TaskRun
@@ -18,7 +19,10 @@ from oxtask.results import ResultRecord
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from oxtask._core import Run, TaskRunFuture
     from oxtask.states import State
+
+RecordT = TypeVar("RecordT", bound=RunRecord)
 
 COMPLETED, FAILED, TIMED_OUT, CRASHED, CANCELLED, NOT_READY, CHOSEN, CHOSEN_FAILED = range(8)
 """How a run ended, as the core counts; see `outcome` in `_core.pyi`."""
@@ -36,23 +40,34 @@ def run_id(number: int) -> UUID:
     return UUID(int=number)
 
 
-class RunLog:
-    """A record with the states it went through."""
+class RunLog(Generic[RecordT]):
+    """A record with the states it went through.
+
+    Attributes:
+        record: The record of a task run or a flow run.
+        history: Its states, the current one last.
+        hook_error: What a hook raised that tears down the caller, when the run had ended.
+    """
 
     __slots__ = ("history", "hook_error", "record")
 
-    def __init__(self, record: TaskRun) -> None:
+    def __init__(self, record: RecordT) -> None:
         self.record = record
         self.hook_error: BaseException | None = None
         self.history: list[State[Any]] = [] if record.state is None else [record.state]
 
     def enter(self, state: State[Any]) -> None:
-        """Let the run enter a state, with all that follows for its times and counts."""
-        self.record.enter_state(state)
-        self.history.append(state)
+        """Let the run enter a state, with all that follows for its times and counts.
+
+        A run that has ended stays as it is: a thread whose run was taken from it may come late.
+        """
+        current = self.record.state
+        if current is None or not current.is_final():
+            self.record.enter_state(state)
+            self.history.append(state)
 
 
-def new_log(future: Any) -> RunLog:
+def new_log(future: TaskRunFuture) -> RunLog[TaskRun]:
     """Make the log of a run that was just made, in the context the run belongs to."""
     task = future._task
     number = future._id
@@ -74,27 +89,31 @@ def new_log(future: Any) -> RunLog:
     return RunLog(record)
 
 
-def log_of(future: Any) -> RunLog:
+def log_of(future: TaskRunFuture) -> RunLog[TaskRun]:
     """Return the log of a run as it stands now.
 
     Made anew at each call unless the run keeps one.
     """
     code, output = future._peek()
-    kept: RunLog | None = future._record
-    if kept is None:
+    _, started, ended = future._times
+    log: RunLog[TaskRun] | None = future._record
+    if log is None:
         context = future._context
-        log = new_log(future) if context is None else context.run(new_log, future)
-        _, started, ended = future._times
+        log = new_log(future) if context is None else context.copy().run(new_log, future)
         if started:
             log.enter(engine_state(StateType.RUNNING, timestamp=started))
-    else:
-        log, ended = kept, future._times[2]
-    state = log.record.state
-    if code < WAITING and not (state is not None and state.is_final()) and code != NOT_READY:
-        log.enter(final_state(code, output, ended))
-    elif code == NOT_READY and (state is None or state.name != "NotReady"):
+    if code < WAITING and not _is_end(log.record.state, code, output):
         log.enter(final_state(code, output, ended))
     return log
+
+
+def _is_end(state: State[Any] | None, code: int, output: Any) -> bool:
+    """Tell whether ``state`` is the one in which a run ended."""
+    if state is None:
+        return False
+    if code == NOT_READY:
+        return state.name == "NotReady"
+    return state is output or state.is_final()
 
 
 def final_state(code: int, output: Any, ended: int) -> State[Any]:
@@ -114,7 +133,8 @@ def final_state(code: int, output: Any, ended: int) -> State[Any]:
         return engine_state(StateType.CANCELLED, timestamp=ended, message="Run cancelled.")
     if code == NOT_READY:
         return engine_state(StateType.PENDING, "NotReady", timestamp=ended, message=str(output))
-    return output  # type: ignore[no-any-return] - the state that the user chose
+    chosen: State[Any] = output
+    return chosen
 
 
 def timed_out_state(error: BaseException, ended: int | None = None) -> State[Any]:
@@ -125,16 +145,14 @@ def timed_out_state(error: BaseException, ended: int | None = None) -> State[Any
         message = f"Task run exceeded timeout of {error.timeout_seconds} second(s)"
     else:
         message = f"Task run failed due to timeout: {error!r}"
-    return engine_state(
-        StateType.FAILED, "TimedOut", timestamp=ended, message=message, data=error
-    )
+    return engine_state(StateType.FAILED, "TimedOut", timestamp=ended, message=message, data=error)
 
 
-def context_of(run: Any) -> dict[str, Any]:
+def context_of(run: Run) -> dict[str, Any]:
     """Return the fields of the `TaskRunContext` of a run, seen from inside its body."""
     future = run.future
     task = future._task
-    log: RunLog = run.record or log_of(future)
+    log: RunLog[TaskRun] = run.record or log_of(future)
     state = log.record.state
     flow_context = FlowRunContext.get()
     log_prints = task.log_prints

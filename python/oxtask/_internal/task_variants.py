@@ -1,47 +1,43 @@
-"""Tasks made from tasks: with other options, bound to an object, pickled and copied."""
+"""Tasks made from tasks: with other options, bound to an object, copied, pickled."""
 
 from __future__ import annotations
 
-import copy
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from oxtask._internal.task_options import HOOK_OPTIONS, TaskOptions
 
 if TYPE_CHECKING:
-    from oxtask.tasks import Task
+    from oxtask._internal.task_machinery import TaskMachinery
 
-    TaskT = TypeVar("TaskT", bound=Task[..., Any])
-
-_FOLLOWED = ("name", "description", "tags", "retries", "timeout_seconds", "task_run_name", "log_prints")
+    TaskT = TypeVar("TaskT", bound=TaskMachinery)
 
 
 def with_options(task: TaskT, options: dict[str, Any]) -> TaskT:
-    """Return a copy of a task with some options replaced."""
-    unknown = options.keys() - TaskOptions.__annotations__.keys()
-    if unknown:
-        msg = (
-            f"with_options() got an unexpected keyword argument {min(unknown)!r}; "
-            f"the options are {', '.join(TaskOptions.__annotations__)}"
-        )
-        raise TypeError(msg)
-    attributes = vars(task)
-    given = {**_current(task), **options}
+    """Return a task like this one with some options replaced."""
+    for name in options:
+        if name not in TaskOptions.__annotations__:
+            msg = f"with_options() got an unexpected keyword argument {name!r}"
+            raise TypeError(msg)
+    given = {**task._given, **_current(task), **options}
     if given["cache_result_in_memory"] is None:
-        given["cache_result_in_memory"] = attributes["_given"]["cache_result_in_memory"]
-    descriptor = attributes["_descriptor"]
-    fn: Any = descriptor(task.fn) if descriptor else task.fn
-    new = type(task)(fn, **given)
-    vars(new).update(task_key=task.task_key, _receiver=attributes["_receiver"])
+        given["cache_result_in_memory"] = task._given["cache_result_in_memory"]
+    descriptor = task._descriptor
+    new = type(task)(task.fn if descriptor is None else descriptor(task.fn), **given)
+    new.__dict__.update(task_key=task.task_key, _receiver=task._receiver)
     return new
 
 
-def _current(task: Task[..., Any]) -> dict[str, Any]:
-    """Return the options of a task as they are now, whether given or changed since."""
-    attributes = vars(task)
-    current = dict(attributes["_given"])
-    current.update({option: attributes[option] for option in _FOLLOWED})
-    current.update({option: list(attributes[f"{option}_hooks"]) for option in HOOK_OPTIONS})
+def _current(task: TaskMachinery) -> dict[str, Any]:
+    """Return options as they stand on the task, where that is not how they were given.
+
+    Sets and lists may have been changed in place, and settings since the task was made. A function
+    that makes delays is kept: it is asked again for another number of retries.
+    """
+    current: dict[str, Any] = {option: getattr(task, f"{option}_hooks") for option in HOOK_OPTIONS}
+    current.update(tags=task.tags, retries=task.retries)
+    if not callable(task._given["retry_delay_seconds"]):
+        current["retry_delay_seconds"] = task.retry_delay_seconds
     return current
 
 
@@ -50,41 +46,99 @@ def bound(task: TaskT, instance: Any, owner: type | None) -> TaskT:
 
     The copy carries the object it is bound to; the task itself is not changed.
     """
-    descriptor = vars(task)["_descriptor"]
-    if descriptor is staticmethod:
+    if task._descriptor is staticmethod:
         return task
     receiver = instance
-    if descriptor is classmethod:
+    if task._descriptor is classmethod:
         receiver = type(instance) if owner is None else owner
     if receiver is None:
         return task
-    copied = copy.copy(task)
-    vars(copied)["_receiver"] = receiver
-    return copied
+    new = copied(task, task.__dict__)
+    new.__dict__["_receiver"] = receiver
+    return new
 
 
-def by_reference(task: Task[..., Any]) -> tuple[str, str] | None:
-    """Return module and name under which a task is found, if its module holds it there."""
-    module_name = getattr(task.fn, "__module__", None)
-    qualname = getattr(task.fn, "__qualname__", "")
-    if module_name is None or module_name == "__main__":
+def copied(task: TaskT, attributes: dict[str, Any]) -> TaskT:
+    """Return a new task of the same class with these attributes."""
+    new = _blank(type(task))
+    new.__dict__.update(attributes)
+    return new
+
+
+def _blank(kind: type[TaskT]) -> TaskT:
+    new: Any = kind.__new__(kind)
+    return new  # type: ignore[no-any-return] # the core does not know the subclass
+
+
+# --- pickling -------------------------------------------------------------------------------------
+
+
+def reduce(task: TaskMachinery) -> Any:
+    """Return how a task is pickled: by name if that is where it is found, else by value.
+
+    A module's function that was decorated cannot be pickled by itself: its name finds the task.
+    """
+    found = _found_at(task)
+    if found is task:
+        return _named, _place(task)
+    if task._receiver is not None and _is_method(task):
+        return getattr, (task._receiver, task.fn.__name__)
+    _ = task.source_code  # read now: the file may not be where it is unpickled
+    state = portable(task)
+    if isinstance(found, type(task)) and found.fn is task.fn:
+        state["fn"] = state["__wrapped__"] = _FunctionOfNamed(_place(task))
+    return _blank, (type(task),), state
+
+
+def portable(task: TaskMachinery) -> dict[str, Any]:
+    """Return the attributes of a task without those it can work out anew."""
+    return {name: value for name, value in task.__dict__.items() if name != "_known_signature"}
+
+
+def _place(task: TaskMachinery) -> tuple[str, str]:
+    return getattr(task.fn, "__module__", None) or "", getattr(task.fn, "__qualname__", "")
+
+
+def _found_at(task: TaskMachinery) -> Any:
+    """Return what stands where the function of a task was defined.
+
+    Nothing counts as found in the main module: that is another one in the process that unpickles.
+    """
+    module, name = _place(task)
+    if module == "__main__" or module not in sys.modules or "<locals>" in name:
         return None
-    found: Any = sys.modules.get(module_name)
-    for part in qualname.split("."):
-        found = getattr(found, part, None)
-    return (module_name, qualname) if found is task else None
+    try:
+        return _named(module, name)
+    except AttributeError:
+        return None
 
 
-def find(module_name: str, qualname: str) -> Any:
-    """Return the task that `by_reference` described."""
+def _named(module: str, qualname: str) -> Any:
     from importlib import import_module  # noqa: PLC0415 - start-up time
 
-    found: Any = import_module(module_name)
+    found: Any = import_module(module)
     for part in qualname.split("."):
         found = getattr(found, part)
     return found
 
 
-def rebuilt(kind: type[TaskT]) -> TaskT:
-    """Return a task without attributes, for unpickling to fill."""
-    return kind.__new__(kind)
+def _is_method(task: TaskMachinery) -> bool:
+    """Tell whether the object that a task is bound to gives it back under its function's name."""
+    found = getattr(task._receiver, getattr(task.fn, "__name__", ""), None)
+    if not isinstance(found, type(task)):
+        return False
+    return all(found.__dict__.get(name) is value for name, value in portable(task).items())
+
+
+class _FunctionOfNamed:
+    """Stands in a pickle for the function of the task that has a name in a module."""
+
+    def __init__(self, place: tuple[str, str]) -> None:
+        self._place = place
+
+    def __reduce__(self) -> Any:
+        return _function_of_named, self._place
+
+
+def _function_of_named(module: str, qualname: str) -> Any:
+    return _named(module, qualname).fn

@@ -665,3 +665,6 @@ impl<W: Work> Job<W> {
         matches!(self, Self::Runs { next, end, .. } if next == end)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

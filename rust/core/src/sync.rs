@@ -1,4 +1,5 @@
 //! Locks and atomics: `parking_lot` and `std` normally, `loom` when models are explored (`--cfg loom`).
+#![allow(clippy::disallowed_types)] // everybody else is sent here
 
 #[cfg(not(loom))]
 pub use std::sync::atomic;

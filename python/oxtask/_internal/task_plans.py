@@ -1,0 +1,110 @@
+"""What is worked out once per task: how it is called, and whether its runs need the engine."""
+
+from __future__ import annotations
+
+import sys
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+from oxtask import _core
+from oxtask._internal import functions, log_lines
+from oxtask.utilities._binding import (
+    POSITIONAL_ONLY,
+    POSITIONAL_OR_KEYWORD,
+    VAR_KEYWORD,
+    VAR_POSITIONAL,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oxtask._internal.task_machinery import TaskMachinery
+    from oxtask.utilities._binding import SignaturePlan
+
+
+def make_plan(task: TaskMachinery) -> _core.Plan:
+    """Work out what the core needs to call and submit a task."""
+    signature = task._signature_plan()
+    given = list(zip(signature.names, signature.kinds, strict=True))
+    if task._receiver is not None:
+        given = given[1:]
+    named = [pair for pair in given if pair[1] not in {VAR_POSITIONAL, VAR_KEYWORD}]
+    optional = {*signature.defaults, *signature.factories}
+    return _core.Plan(
+        function=body_of(task),
+        kind="other" if task.isgenerator else "async" if task.isasync else "sync",
+        rich=is_rich(task),
+        has_timeout=task.timeout_seconds is not None,
+        hooks=[task.on_completion_hooks, task.on_failure_hooks, task.on_running_hooks],
+        names=[sys.intern(name) for name, _ in named],
+        positional=sum(kind <= POSITIONAL_OR_KEYWORD for _, kind in named),
+        positional_only=sum(kind == POSITIONAL_ONLY for _, kind in named),
+        required=[name not in optional for name, _ in named],
+        var_positional=any(kind == VAR_POSITIONAL for _, kind in given),
+        var_keyword=any(kind == VAR_KEYWORD for _, kind in given),
+    )
+
+
+def is_rich(task: TaskMachinery) -> bool:
+    """Tell whether runs of a task need more than a call of its function; hooks not counted."""
+    return bool(
+        task.retries
+        or task.timeout_seconds is not None
+        or task.task_run_name
+        or task.isgenerator
+        or task.retry_condition_fn is not None
+        or task.log_prints
+        or (task.log_prints is None and _flow_may_log_prints())
+        or log_lines.is_on(log_lines.INFO)
+    )
+
+
+def _flow_may_log_prints() -> bool:
+    """Tell whether some flow or setting makes tasks log their prints."""
+    flows = sys.modules.get("oxtask.flows")
+    if flows is not None and flows.Flow.any_logs_prints:
+        return True
+    from oxtask.settings import get_current_settings  # noqa: PLC0415 - start-up time
+
+    return bool(get_current_settings().logging.log_prints)
+
+
+# --- the body -------------------------------------------------------------------------------------
+
+
+def body_of(task: TaskMachinery) -> Callable[..., Any]:
+    """Return what a run calls: the function, with what it is bound to."""
+    function: Any = task.fn
+    signature = task._signature_plan()
+    if _has_fields(signature):
+        function = _with_defaults(function, signature)
+    if task.isasync and not task.isgenerator and not functions.is_coroutine_function(task.fn):
+        function = _awaiting(function)
+    return function if task._receiver is None else MethodType(function, task._receiver)
+
+
+def _has_fields(signature: SignaturePlan) -> bool:
+    """Tell whether a default is a ``pydantic.Field``, which stands for another value."""
+    field = getattr(sys.modules.get("pydantic.fields"), "FieldInfo", None)
+    return field is not None and any(
+        isinstance(parameter.default, field)
+        for parameter in signature.signature.parameters.values()
+    )
+
+
+def _with_defaults(function: Callable[..., Any], signature: SignaturePlan) -> Callable[..., Any]:
+    def body(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = signature.arguments(signature.bind(args, kwargs))
+        return function(*args, **kwargs)
+
+    return body
+
+
+def _awaiting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an async function for a wrapper that may, or may not, return an awaitable."""
+
+    async def body(*args: Any, **kwargs: Any) -> Any:
+        value = function(*args, **kwargs)
+        return await value if hasattr(value, "__await__") else value
+
+    return body

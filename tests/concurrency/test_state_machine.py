@@ -1,0 +1,263 @@
+"""Random programs against a model of twenty lines: every run ends once, and as the model says."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+)
+
+from oxtask import task
+from oxtask.futures import FutureList, as_completed, wait
+from oxtask.task_runners import ThreadPoolTaskRunner
+
+PATIENCE = 10
+KINDS = ("value", "error", "flaky", "hopeless", "delayed", "nested", "async", "async nested")
+
+
+class Flaw(Exception):
+    pass
+
+
+@task
+def value(number, inputs):
+    return number + sum(inputs)
+
+
+@task
+def error(number, inputs):
+    raise Flaw(number)
+
+
+@task
+async def value_async(number, inputs):
+    for _ in range(number % 3):
+        await asyncio.sleep(0)
+    return number + sum(inputs)
+
+
+@task
+def nested(number, inputs):
+    return value.submit(value.submit(number, inputs), []).result()
+
+
+@task
+async def nested_async(number, inputs):
+    child = value_async.submit(number, inputs)
+    return await child.aresult() if number % 2 else child.result()
+
+
+def flaky(failures, retries, delay):
+    """Make a task that fails so many times."""
+    counts = Counter()
+
+    @task(retries=retries, retry_delay_seconds=delay)
+    def body(number, inputs):
+        counts[number] += 1
+        if counts[number] <= failures:
+            raise Flaw(number)
+        return number + sum(inputs)
+
+    return body
+
+
+def gated(gate):
+    """Make a task that waits until the gate is open."""
+
+    @task
+    def body(number, inputs):
+        assert gate.wait(PATIENCE)
+        return number + sum(inputs)
+
+    return body
+
+
+class Run:
+    """What the model knows of a run."""
+
+    def __init__(self, number, kind, inputs, gate=None):
+        self.number, self.kind, self.inputs, self.gate = number, kind, inputs, gate
+        self.cancelled = False
+        self.future = None
+
+    def is_held(self):
+        """Tell whether it cannot end yet, unless it is cancelled."""
+        if self.cancelled:
+            return False
+        held = self.gate is not None and not self.gate.is_set()
+        return held or any(one.is_held() for one in self.inputs)
+
+    def expected(self):
+        """Return the name of the final state, and the value if there is one."""
+        if self.cancelled:
+            return "Cancelled", None
+        if any(one.expected()[0] != "Completed" for one in self.inputs):
+            return "NotReady", None
+        if self.kind in {"error", "hopeless"}:
+            return "Failed", None
+        return "Completed", self.number + sum(one.expected()[1] for one in self.inputs)
+
+
+class Programs(RuleBasedStateMachine):
+    runs = Bundle("runs")
+    gates = Bundle("gates")
+
+    @initialize(workers=st.sampled_from([1, 2, 4, None]))
+    def start(self, workers):
+        self.workers = workers
+        self.runner = ThreadPoolTaskRunner(workers)
+        self.runner.__enter__()
+        self.all = []
+        self.ends = Counter()
+        self.lock = threading.Lock()
+
+    def make(self, kind, inputs, gate=None):
+        run = Run(len(self.all) + 1, kind, inputs, gate)
+        self.all.append(run)
+        return run
+
+    def body(self, kind, gate=None):
+        return {
+            "value": value,
+            "error": error,
+            "flaky": flaky(1, 2, 0),
+            "hopeless": flaky(9, 1, 0),
+            "delayed": flaky(1, 1, 0.001),
+            "nested": nested,
+            "async": value_async,
+            "async nested": nested_async,
+            "gated": gated(gate),
+        }[kind]
+
+    def watch(self, run, future):
+        run.future = future
+        future.add_done_callback(self.ended)
+        return run
+
+    def ended(self, future):
+        assert future.done()
+        with self.lock:
+            self.ends[future] += 1
+
+    @rule(target=runs, kind=st.sampled_from(KINDS), inputs=st.lists(runs, max_size=3))
+    def submit(self, kind, inputs):
+        run = self.make(kind, inputs)
+        return self.watch(run, self.body(kind).submit(run.number, [one.future for one in inputs]))
+
+    @rule(target=runs, kind=st.sampled_from(KINDS), inputs=st.lists(runs, max_size=3))
+    def submit_after(self, kind, inputs):
+        run = self.make(kind, inputs)
+        futures = [one.future for one in inputs]
+        future = self.body(kind).submit(run.number, futures, wait_for=[*futures, 1])
+        return self.watch(run, future)
+
+    @rule(
+        target=runs,
+        kind=st.sampled_from(["value", "error", "flaky", "async"]),
+        inputs=st.lists(st.lists(runs, max_size=2), min_size=1, max_size=4),
+    )
+    def map(self, kind, inputs):
+        made = [self.make(kind, own) for own in inputs]
+        futures = self.body(kind).map(
+            [run.number for run in made], [[one.future for one in own] for own in inputs]
+        )
+        return multiple(*(self.watch(run, one) for run, one in zip(made, futures, strict=True)))
+
+    @rule(target=gates, inputs=st.lists(runs, max_size=2))
+    def submit_gated(self, inputs):
+        held = sum(run.gate is not None and not run.gate.is_set() for run in self.all)
+        if self.workers is not None and held + 1 >= self.workers:
+            return multiple()  # the others need a worker
+        gate = threading.Event()
+        run = self.make("gated", inputs, gate)
+        future = self.body("gated", gate).submit(run.number, [one.future for one in inputs])
+        return self.watch(run, future)
+
+    @rule(target=runs, run=consumes(gates))
+    def open_gate(self, run):
+        run.gate.set()
+        return run
+
+    @rule(target=runs, run=consumes(gates), by=st.booleans())
+    def cancel_gated(self, run, by):
+        assert run.is_held() or run.future.done()
+        self.cancel(run)
+        run.gate.set()
+        return run
+
+    @rule(run=runs)
+    def cancel(self, run):
+        was_held = run.is_held()
+        won = run.future.cancel()
+        assert run.future.done()
+        if won:
+            assert not run.cancelled
+            run.cancelled = True
+        elif was_held:
+            raise AssertionError("a run that had not ended was not cancelled")
+
+    @rule(run=runs)
+    def await_one(self, run):
+        if not run.is_held():
+            run.future.wait(timeout=PATIENCE)
+            self.check(run)
+
+    @rule(some=st.lists(runs, max_size=5))
+    def await_some(self, some):
+        some = [run for run in some if not run.is_held()]
+        futures = {run.future for run in some}
+        assert wait(futures, timeout=PATIENCE).done == futures
+        assert set(as_completed(futures)) == futures
+        FutureList(futures).wait()
+        for run in some:
+            self.check(run)
+
+    @invariant()
+    def what_is_held_has_not_ended(self):
+        for run in getattr(self, "all", ())[-5:]:
+            if run.is_held() and run.future is not None and run.future.done():
+                assert run.expected()[0] == "NotReady"
+
+    def check(self, run):
+        name, number = run.expected()
+        state = run.future.state
+        assert state.name == name
+        if name == "Completed":
+            assert run.future.result() == number
+        elif name == "Failed":
+            assert isinstance(run.future.result(raise_on_failure=False), Flaw)
+
+    def teardown(self):
+        if not hasattr(self, "runner"):
+            return
+        for run in self.all:
+            if run.gate is not None:
+                run.gate.set()
+        for run in self.all:
+            run.future.wait(timeout=PATIENCE)
+            self.check(run)
+        self.runner.__exit__(None, None, None)
+        assert self.ends == Counter(run.future for run in self.all)
+
+
+TestPrograms = Programs.TestCase
+TestPrograms.__doc__ = "A3"
+TestPrograms.settings = settings(
+    max_examples=200,
+    stateful_step_count=50,
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
