@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import Counter
 
@@ -95,8 +96,10 @@ class Run:
         """Tell whether it cannot end yet, unless it is cancelled."""
         if self.cancelled:
             return False
-        held = self.gate is not None and not self.gate.is_set()
-        return held or any(one.is_held() for one in self.inputs)
+        if any(one.is_held() for one in self.inputs):
+            return True
+        is_open = self.gate is None or self.gate.is_set()
+        return not is_open and all(one.expected()[0] == "Completed" for one in self.inputs)
 
     def expected(self):
         """Return the name of the final state, and the value if there is one."""
@@ -115,6 +118,7 @@ class Programs(RuleBasedStateMachine):
 
     @initialize(workers=st.sampled_from([1, 2, 4, None]))
     def start(self, workers):
+        logging.disable()  # thousands of runs are meant to fail
         self.workers = workers
         self.runner = ThreadPoolTaskRunner(workers)
         self.runner.__enter__()
@@ -191,7 +195,6 @@ class Programs(RuleBasedStateMachine):
 
     @rule(target=runs, run=consumes(gates), by=st.booleans())
     def cancel_gated(self, run, by):
-        assert run.is_held() or run.future.done()
         self.cancel(run)
         run.gate.set()
         return run
@@ -226,8 +229,7 @@ class Programs(RuleBasedStateMachine):
     @invariant()
     def what_is_held_has_not_ended(self):
         for run in getattr(self, "all", ())[-5:]:
-            if run.is_held() and run.future is not None and run.future.done():
-                assert run.expected()[0] == "NotReady"
+            assert not (run.is_held() and run.future.done())
 
     def check(self, run):
         name, number = run.expected()
@@ -239,6 +241,7 @@ class Programs(RuleBasedStateMachine):
             assert isinstance(run.future.result(raise_on_failure=False), Flaw)
 
     def teardown(self):
+        logging.disable(logging.NOTSET)
         if not hasattr(self, "runner"):
             return
         for run in self.all:

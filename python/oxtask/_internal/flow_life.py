@@ -100,6 +100,7 @@ def attempt(running: FlowRunning) -> Steps:
     running.begin_attempt()
     yield from hooks(flow.on_running_hooks, flow, running.log)
     args, kwargs = flow._signature_plan().arguments(running.parameters)
+    _log_executing(running)
     try:
         running.value = yield Body(flow.fn, args, kwargs, flow.timeout_seconds)
         state = state_of_value(running)
@@ -112,6 +113,14 @@ def attempt(running: FlowRunning) -> Steps:
     delay = running.await_retry(state)
     _log_retry(running, state, delay)
     return True
+
+
+def _log_executing(running: FlowRunning) -> None:
+    if log_lines.is_on(log_lines.DEBUG, "oxtask.flow_runs"):
+        from oxtask.logging import messages  # noqa: PLC0415 - start-up time
+
+        text = messages.flow_executing(running.record.name, running.flow.name)
+        log_lines.write(running.log, running.flow, log_lines.DEBUG, text)
 
 
 def _log_retry(running: FlowRunning, state: State[Any], delay: float) -> None:

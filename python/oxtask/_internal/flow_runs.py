@@ -64,7 +64,7 @@ class FlowRunning:
         self._tags = () if record is None else tuple(record.tags)
         self._context: FlowRunContext | None = None
         self.record = new_record(flow, parameters) if record is None else record
-        self.log = RunLog(self.record)  # type: ignore[arg-type] # for records of both kinds
+        self.log = RunLog(self.record)
         if record is not None:
             self._adopt(record)
         self.value: Any = None

@@ -275,4 +275,4 @@ def read(iterator: Any) -> list[Any]:
 
 def note(error: BaseException, text: str) -> None:
     """Add a note to an exception; before Python 3.11 it is kept but not shown."""
-    error.__notes__ = [*getattr(error, "__notes__", []), f"oxtask: {text}"]
+    error.__notes__ = [*getattr(error, "__notes__", []), f"oxtask: {text}"]  # type: ignore[attr-defined]

@@ -118,6 +118,7 @@ def checked(fn: Any, options: dict[str, Any]) -> dict[str, Any]:
         _given=options,
         _descriptor=descriptor,
         _receiver=None,
+        _known_signature=None,
         name=options["name"] or functions.name_of(inner),
         description=options["description"] or functions.description_of(inner),
         tags=_tags(options["tags"]),
