@@ -224,6 +224,15 @@ def test_a_flow_can_be_a_task():
     assert seen == [(True, True)] * 3
 
 
+def test_a_flow_can_be_the_function_of_another():
+    """FL-100"""
+    inner = flow(version="7")(one.fn)
+    outer = flow(name="outer", retries=2)(inner)
+    assert (outer(4), outer.name, outer.retries) == (4, "outer", 2)
+    assert outer.version == flow(one.fn).version
+    assert asyncio.run(flow(flow(aone.fn))(5)) == 5
+
+
 def test_a_flow_called_in_a_task_runs_there(logs):
     """FL-68, CX-04"""
 

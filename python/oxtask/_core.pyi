@@ -71,6 +71,9 @@ class Plan:
         function: Callable[..., Any],
         kind: Literal["sync", "async", "other"],
         rich: bool,
+        retries: int,
+        delays: list[float],
+        jitter: float,
         has_timeout: bool,
         hooks: list[list[Any]],
         names: list[str],
@@ -166,6 +169,10 @@ class TaskRunFuture:
     @property
     def _record(self) -> Any: ...
     @property
+    def _retries(self) -> list[tuple[int, Any, float, int]]:
+        """When an attempt failed, with what, the delay, and when the next began; core retries only."""
+
+    @property
     def _task(self) -> Any: ...
     @property
     def _context(self) -> Context | None: ...
@@ -210,6 +217,9 @@ class Run:
         """The `RunLog` of the run, if it keeps one."""
 
     def set_record(self, record: Any) -> None: ...
+    def retry_after(self, failure: Any) -> float | None:
+        """Note that the attempt failed; return the seconds to the next, ``None`` if there is none."""
+
     def is_current(self) -> bool:
         """Tell whether this attempt still speaks for the run."""
 

@@ -251,7 +251,7 @@ class HashError(OxtaskException):
 # --- the machinery -------------------------------------------------------------------------------
 
 
-class DeadlockError(OxtaskException, RuntimeError):
+class DeadlockError(OxtaskException, RuntimeError, ValueError):
     """Waiting would never end: the run waited for depends on the run that waits."""
 
 

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 from functools import cached_property, partial, update_wrapper
+from types import FunctionType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -130,7 +131,8 @@ class Flow(Generic[P, R]):
     ) -> None:
         options = {key: value for key, value in locals().items() if key not in {"self", "fn"}}
         checked = flow_options.checked(fn, options)
-        update_wrapper(self, fn)
+        # The attributes of another object, such as a task, would get in the way of ours.
+        update_wrapper(self, fn, updated=("__dict__",) if isinstance(fn, FunctionType) else ())
         self.__dict__.update(checked)
         if log_prints:
             Flow.any_logs_prints = True
@@ -219,10 +221,10 @@ class Flow(Generic[P, R]):
     def _signature_plan(self) -> SignaturePlan:
         from oxtask.utilities.callables import signature_plan  # noqa: PLC0415 - start-up time
 
-        known: Any = self.__dict__.get("_known_signature")
+        known: Any = self.__dict__.get("_flow_signature")
         if known is None or known[0] is not self.fn:
             known = (self.fn, signature_plan(self.fn))
-            self.__dict__["_known_signature"] = known
+            self.__dict__["_flow_signature"] = known
         plan: SignaturePlan = known[1]
         return plan
 

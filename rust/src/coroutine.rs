@@ -232,6 +232,7 @@ pub(crate) fn start(
     let Some(input) = run::ready_input(py, group, index, attempt, begun.input.into_bound(py)) else {
         return false;
     };
+    run::begin_retry(group, index, attempt);
     match prepare(py, home, pool, group, index, attempt, &input) {
         Ok(task) => {
             resume(py, home, &task, None);

@@ -170,6 +170,11 @@ impl TaskRunFuture {
     }
 
     #[getter]
+    fn _retries(&self, py: Python<'_>) -> Vec<run::Retry> {
+        run::retries(py, &self.group, self.index)
+    }
+
+    #[getter]
     fn _task(&self, py: Python<'_>) -> Py<PyAny> {
         self.group.work.task.clone_ref(py)
     }

@@ -19,8 +19,12 @@ pub(crate) enum Kind {
 pub(crate) struct Plan {
     pub(crate) function: Py<PyAny>,
     pub(crate) kind: Kind,
-    /// Runs go through the Python engine: retries, hooks, a timeout, a run name, logged prints.
+    /// Runs go through the Python engine: a timeout, a run name, logged prints, a retry condition.
     rich: bool,
+    /// Retries that need nothing else are made by the core.
+    pub(crate) retries: u32,
+    delays: Vec<f64>,
+    jitter: f64,
     pub(crate) has_timeout: bool,
     hooks: Vec<Py<PyList>>,
     names: Vec<Py<PyString>>,
@@ -37,13 +41,16 @@ pub(crate) struct Plan {
 #[pymethods]
 impl Plan {
     #[new]
-    #[pyo3(signature = (*, function, kind, rich, has_timeout, hooks, names, positional, positional_only,
-                        required, var_positional, var_keyword))]
+    #[pyo3(signature = (*, function, kind, rich, retries, delays, jitter, has_timeout, hooks, names,
+                        positional, positional_only, required, var_positional, var_keyword))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // keywords of one constructor
     fn new(
         function: Py<PyAny>,
         kind: &str,
         rich: bool,
+        retries: u32,
+        delays: Vec<f64>,
+        jitter: f64,
         has_timeout: bool,
         hooks: Vec<Py<PyList>>,
         names: Vec<Py<PyString>>,
@@ -63,6 +70,9 @@ impl Plan {
                 _ => Kind::Other,
             },
             rich,
+            retries,
+            delays,
+            jitter,
             has_timeout,
             hooks,
             positional,
@@ -77,6 +87,18 @@ impl Plan {
 }
 
 impl Plan {
+    /// The seconds to wait before a retry, counted from 0; the last delay repeats.
+    pub(crate) fn delay(&self, retry: usize) -> f64 {
+        let delay = self.delays.get(retry).or(self.delays.last()).copied().unwrap_or(0.0);
+        if delay > 0.0 { crate::runtime::jittered(delay, self.jitter) } else { 0.0 }
+    }
+
+    /// Whether a direct call needs the Python engine.
+    #[inline]
+    pub(crate) fn is_call_rich(&self, py: Python<'_>) -> bool {
+        self.retries > 0 || self.is_rich(py)
+    }
+
     /// Whether runs need the Python engine; hooks may have been appended since the plan was made.
     #[inline]
     pub(crate) fn is_rich(&self, py: Python<'_>) -> bool {

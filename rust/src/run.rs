@@ -41,12 +41,21 @@ pub(crate) struct Spec {
     pub(crate) wait_for: Option<Py<PyAny>>,
 }
 
+/// A remark on the life of a run.
+pub(crate) enum Note {
+    /// The Python record of a run that keeps one.
+    Record(Py<PyAny>),
+    /// An attempt failed at a time, with an exception or a state; the next comes after so many seconds.
+    Failed(u64, Py<PyAny>, f64),
+    /// A retry began at a time.
+    Retried(u64),
+}
+
 impl Work for Spec {
     type Input = Py<PyAny>;
     type Output = Py<PyAny>;
     type Callback = Callback;
-    /// The Python record of a run that has one.
-    type Note = Py<PyAny>;
+    type Note = Note;
 
     fn lane(&self) -> Lane {
         self.plan.get().lane()
@@ -183,7 +192,22 @@ impl Run {
     }
 
     fn set_record(&self, record: Py<PyAny>) {
-        self.group.note(self.index, record);
+        self.group.note(self.index, Note::Record(record));
+    }
+
+    /// Notes that the attempt failed and is followed by another; `None` if no retry is left.
+    ///
+    /// Returns the seconds until then.
+    fn retry_after(&self, py: Python<'_>, failure: Py<PyAny>) -> Option<f64> {
+        let plan = self.group.work.plan.get();
+        let attempt = self.number();
+        if attempt > plan.retries || !self.is_current() {
+            return None;
+        }
+        let delay = plan.delay(attempt as usize - 1);
+        let note = Note::Failed(clock::now(), failure.clone_ref(py), delay);
+        self.group.note(self.index, note);
+        Some(delay)
     }
 
     /// Whether this attempt still speaks for the run.
@@ -226,7 +250,36 @@ impl Run {
 
 /// The record of a run that has one.
 pub(crate) fn record(py: Python<'_>, group: &Runs, index: u32) -> Option<Py<PyAny>> {
-    group.notes(index, |notes| notes.last().map(|record| record.clone_ref(py)))
+    group.notes(index, |notes| {
+        notes.iter().rev().find_map(|note| match note {
+            Note::Record(record) => Some(record.clone_ref(py)),
+            _ => None,
+        })
+    })
+}
+
+/// When an attempt failed, with what, how long the run then waited, and when the next began (0: not yet).
+pub(crate) type Retry = (u64, Py<PyAny>, f64, u64);
+
+/// The attempts of a run that failed and were followed by others.
+pub(crate) fn retries(py: Python<'_>, group: &Runs, index: u32) -> Vec<Retry> {
+    group.notes(index, |notes| {
+        let mut retries: Vec<Retry> = Vec::new();
+        for note in notes {
+            match note {
+                Note::Failed(at, failure, delay) => {
+                    retries.push((*at, failure.clone_ref(py), *delay, 0));
+                }
+                Note::Retried(at) => {
+                    if let Some(last) = retries.last_mut() {
+                        last.3 = *at;
+                    }
+                }
+                Note::Record(_) => (),
+            }
+        }
+        retries
+    })
 }
 
 /// What an attempt came to.
@@ -258,13 +311,12 @@ pub(crate) fn ready_input<'py>(
     if attempt > 1 || (spec.resolve == Resolve::Nothing && spec.wait_for.is_none()) {
         return Some(input);
     }
-    let checked = match &spec.wait_for {
-        Some(wait_for) => boundary::import(py, "oxtask._internal.inputs")
-            .and_then(|module| module.enter_method("check_wait_for", (wait_for,)))
-            .map(drop),
-        None => Ok(()),
+    let ready = if spec.wait_for.is_none() && spec.resolve == Resolve::Native {
+        resolve(&input, spec.resolve)
+    } else {
+        python_input(py, group, index, attempt, &input)
     };
-    match checked.map_err(Unresolved::from).and_then(|()| resolve(&input, spec.resolve)) {
+    match ready {
         Ok(resolved) => Some(resolved),
         Err(unresolved) => {
             refuse(py, group, index, attempt, unresolved);
@@ -273,11 +325,38 @@ pub(crate) fn ready_input<'py>(
     }
 }
 
+/// The same through Python's walk, in the run's own context: it may wait, and must then be known to wait.
+fn python_input<'py>(
+    py: Python<'py>,
+    group: &Runs,
+    index: u32,
+    attempt: u32,
+    input: &Bound<'py, PyAny>,
+) -> Result<Bound<'py, PyAny>, Unresolved> {
+    let spec = &group.work;
+    let run = RUNS.make(py, Run::new(Arc::clone(group), index, attempt, None, None))?;
+    context::within(py, spec.context.as_ref(), run.as_any(), || {
+        if let Some(wait_for) = &spec.wait_for {
+            let module = boundary::import(py, "oxtask._internal.inputs")?;
+            module.enter_method("check_wait_for", (wait_for,))?;
+        }
+        resolve(input, spec.resolve)
+    })?
+}
+
+/// Notes the begin of a retry that the core makes by itself.
+pub(crate) fn begin_retry(group: &Runs, index: u32, attempt: u32) {
+    if attempt > 1 && !group.work.rich {
+        group.note(index, Note::Retried(clock::now()));
+    }
+}
+
 fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: Option<&Arc<Seat>>) {
     let spec = &group.work;
     let attempt = begun.attempt;
     let input = begun.input.into_bound(py);
     let Some(input) = ready_input(py, group, index, attempt, input) else { return };
+    begin_retry(group, index, attempt);
     let outer = seat.and_then(|seat| seat.enter(group, index));
     let run = Run::new(Arc::clone(group), index, attempt, seat, Some(input.clone().unbind()));
     let run = match RUNS.make(py, run) {
@@ -374,7 +453,17 @@ pub(crate) fn ended(
         Err(error) if rich => Ended::Done(Outcome::Crashed, Some(exception(py, error))),
         Ok(value) if is_plain(&value) => Ended::Done(Outcome::Completed, Some(value.unbind())),
         Ok(value) => judge(py, run, "returned", value),
-        Err(error) => judge(py, run, "raised", error.into_value(py).into_bound(py).into_any()),
+        Err(error) => {
+            let is_failure = error.is_instance_of::<pyo3::exceptions::PyException>(py);
+            let error = error.into_value(py).into_any();
+            if is_failure
+                && run.get().group.work.plan.get().retries > 0
+                && let Some(delay) = run.get().retry_after(py, error.clone_ref(py))
+            {
+                return Ended::Delay(delay);
+            }
+            judge(py, run, "raised", error.into_bound(py))
+        }
     }
 }
 

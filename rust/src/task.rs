@@ -56,7 +56,7 @@ impl TaskBase {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let plan = Self::plan(slf)?;
-        let simple = plan.get().kind == Kind::Sync && !plan.get().is_rich(py);
+        let simple = plan.get().kind == Kind::Sync && !plan.get().is_call_rich(py);
         if simple && plan.get().accepts(&args, kwargs.as_ref()) {
             let mut found = Vec::new();
             let mut clean = inputs::scan(args.as_any(), 0, &mut found)? == Resolve::Nothing;
@@ -141,7 +141,7 @@ pub(crate) fn begin_direct<'py>(
     let plan = TaskBase::plan(task)?;
     let spec = Spec {
         task: task.clone().into_any().unbind(),
-        rich: plan.get().is_rich(py),
+        rich: plan.get().is_call_rich(py),
         plan,
         context: None,
         shape: Shape::ArgsKwargs,

@@ -147,6 +147,9 @@ pub(crate) fn seconds_of(seconds: f64) -> Duration {
 pub(crate) fn delay(group: &Runs, index: u32, attempt: u32, input: Py<PyAny>, seconds: f64) {
     let at = clock::now() + timers::nanoseconds(seconds_of(seconds));
     match group.delay(index, attempt, input) {
+        Ok(()) if seconds <= 0.0 => {
+            group.wake(index, attempt);
+        }
         Ok(()) => {
             let cancelled = group.pool().is_none_or(|pool| pool.is_cancelled());
             let at = if cancelled { 0 } else { at };

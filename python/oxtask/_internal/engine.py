@@ -37,6 +37,7 @@ from oxtask._internal.task_runs import (
     NOT_READY,
     TIMED_OUT,
     RunLog,
+    awaiting_retry,
     final_state,
     new_log,
 )
@@ -117,7 +118,7 @@ def attempts(run: Run, log: RunLog[Any], args: tuple[Any, ...], kwargs: dict[str
         if delay is None:
             return (yield from conclude(run, code, output))
         if delay > 0:
-            await_retry(log, code, output, delay)
+            log.enter(awaiting_retry(output, delay, time.time_ns()))
             return DELAY, delay
         if not run.begin_again():
             return LOST, None
@@ -195,21 +196,6 @@ def condition_state(error: BaseException) -> State[Any]:
     """Return the state that a retry condition is asked about."""
     message = f"Task run encountered unexpected exception: {error!r}"
     return engine_state(StateType.FAILED, message=message, data=error)
-
-
-def await_retry(log: RunLog[Any], code: int, output: Any, delay: float) -> None:
-    """Let the run enter the state in which it waits for its next attempt."""
-    now = time.time_ns()
-    failed = output if is_state(output) else final_state(code, output, now)
-    log.enter(
-        engine_state(
-            StateType.SCHEDULED,
-            "AwaitingRetry",
-            message=failed.message,
-            data=failed.data,
-            details={"scheduled_time": now + int(delay * 1e9)},
-        )
-    )
 
 
 def end(run: Run, code: int, output: Any) -> Steps:
@@ -362,7 +348,7 @@ def expired(run: Run, thread_id: int) -> Answer:
         if delay is None:
             return (yield from conclude(run, TIMED_OUT, error))
         if delay > 0:
-            await_retry(log, TIMED_OUT, error, delay)
+            log.enter(awaiting_retry(error, delay, time.time_ns()))
         return DELAY, delay
 
     answer: Answer = drive(steps(), call_nothing)
@@ -384,6 +370,10 @@ def returned(run: Run, value: Any) -> Answer:
     if code not in {COMPLETED, CHOSEN}:
         if not run.is_current():
             return LOST, None
+        if code == FAILED or (code == CHOSEN_FAILED and output.is_failed()):
+            delay = run.retry_after(output)
+            if delay is not None:
+                return DELAY, delay
         log_lines.plain_end(run, code, output)
     return code, output
 

@@ -59,9 +59,9 @@ def validated(flow: Flow[..., Any], parameters: dict[str, Any]) -> dict[str, Any
 
 def _annotations(flow: Flow[..., Any]) -> dict[str, Any]:
     """Return the declared types, as they are written, of the parameters that are checked."""
-    known = vars(flow).get("_known_annotations")
+    known = vars(flow).get("_flow_annotations")
     if known is None or known[0] is not flow.fn:
-        known = vars(flow)["_known_annotations"] = (flow.fn, _declared(flow))
+        known = vars(flow)["_flow_annotations"] = (flow.fn, _declared(flow))
     annotations: dict[str, Any] = known[1]
     return annotations
 
@@ -102,7 +102,7 @@ def _fits(value: Any, annotation: Any) -> bool:
 
 def _model(flow: Flow[..., Any], annotations: dict[str, Any]) -> Any:
     """Return a model with a field for each declared parameter."""
-    known = vars(flow).get("_known_model")
+    known = vars(flow).get("_flow_model")
     if known is not None and known[0] is flow.fn:
         return known[1]
     hints = _resolved(flow.fn, annotations)
@@ -110,7 +110,7 @@ def _model(flow: Flow[..., Any], annotations: dict[str, Any]) -> Any:
         model = _make_model(flow, hints)
     except Exception:  # noqa: BLE001 - there are as many reasons as there are types
         model = _make_model(flow, {name: _or_any(hint) for name, hint in hints.items()})
-    vars(flow)["_known_model"] = (flow.fn, model)
+    vars(flow)["_flow_model"] = (flow.fn, model)
     return model
 
 

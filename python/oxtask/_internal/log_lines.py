@@ -37,11 +37,16 @@ def is_on(level: int, name: str = TASK_RUNS) -> bool:
         from oxtask.settings import get_current_settings  # noqa: PLC0415 - start-up time
 
         return level >= _LEVELS.get(get_current_settings().logging.level, WARNING)
-    from oxtask.logging import get_logger  # noqa: PLC0415 - start-up time
+    logger = _loggers.get(name)
+    if logger is None:
+        from oxtask.logging import get_logger  # noqa: PLC0415 - start-up time
 
-    return get_logger(name).isEnabledFor(level)
+        logger = _loggers[name] = get_logger(name)
+    return logger.isEnabledFor(level)
 
 
+_loggers: dict[str, Any] = {}
+"""Loggers by name: asking `logging` for one takes its lock."""
 _LEVELS = {"DEBUG": DEBUG, "INFO": INFO, "WARNING": WARNING, "ERROR": ERROR, "CRITICAL": 50}
 
 
@@ -125,7 +130,7 @@ def plain_end(run: Run, code: int, output: Any) -> None:
     if state.is_crashed() and isinstance(output, BaseException):
         crashed(log, task, state, output)
     elif code != NOT_READY:
-        failed(log, task, output)
+        failed(log, task, output, exhausted=task.retries > 0)
     finished(log, task)
 
 

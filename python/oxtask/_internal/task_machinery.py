@@ -122,7 +122,10 @@ class TaskMachinery(_core.TaskBase):
         from oxtask._internal.task_plans import is_rich  # noqa: PLC0415 - start-up time
 
         return is_rich(self) or bool(
-            self.on_completion_hooks or self.on_failure_hooks or self.on_running_hooks
+            self.retries
+            or self.on_completion_hooks
+            or self.on_failure_hooks
+            or self.on_running_hooks
         )
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

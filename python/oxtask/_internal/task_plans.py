@@ -29,11 +29,15 @@ def make_plan(task: TaskMachinery) -> _core.Plan:
     if task._receiver is not None:
         given = given[1:]
     named = [pair for pair in given if pair[1] not in {VAR_POSITIONAL, VAR_KEYWORD}]
+    delays = task.retry_delay_seconds
     optional = {*signature.defaults, *signature.factories}
     return _core.Plan(
         function=body_of(task),
         kind="other" if task.isgenerator else "async" if task.isasync else "sync",
         rich=is_rich(task),
+        retries=task.retries,
+        delays=delays if isinstance(delays, list) else [delays],
+        jitter=task.retry_jitter_factor or 0.0,
         has_timeout=task.timeout_seconds is not None,
         hooks=[task.on_completion_hooks, task.on_failure_hooks, task.on_running_hooks],
         names=[sys.intern(name) for name, _ in named],
@@ -46,10 +50,9 @@ def make_plan(task: TaskMachinery) -> _core.Plan:
 
 
 def is_rich(task: TaskMachinery) -> bool:
-    """Tell whether runs of a task need more than a call of its function; hooks not counted."""
+    """Tell whether runs of a task need the engine; hooks and plain retries are not counted."""
     return bool(
-        task.retries
-        or task.timeout_seconds is not None
+        task.timeout_seconds is not None
         or task.task_run_name
         or task.isgenerator
         or task.retry_condition_fn is not None

@@ -102,9 +102,41 @@ def log_of(future: TaskRunFuture) -> RunLog[TaskRun]:
         log = new_log(future) if context is None else context.copy().run(new_log, future)
         if started:
             log.enter(engine_state(StateType.RUNNING, timestamp=started))
+        for retry in future._retries:
+            _enter_retry(log, *retry)
     if code < WAITING and not _is_end(log.record.state, code, output):
         log.enter(final_state(code, output, ended))
     return log
+
+
+def _enter_retry(log: RunLog[TaskRun], failed: int, failure: Any, delay: float, began: int) -> None:
+    """Let a run enter what follows a failed attempt: the wait for the next, and that one."""
+    if delay > 0:
+        log.enter(awaiting_retry(failure, delay, failed))
+    if began:
+        log.enter(engine_state(StateType.RUNNING, "Retrying", timestamp=began))
+
+
+def awaiting_retry(failure: Any, delay: float, at: int) -> State[Any]:
+    """Return the state in which a run waits for its next attempt.
+
+    Args:
+        failure: The exception, or the failed state, of the last.
+        delay: Seconds to wait.
+        at: When the wait began, in Unix nanoseconds.
+    """
+    state = failure
+    if isinstance(failure, BaseException):
+        code = TIMED_OUT if isinstance(failure, TimeoutError) else FAILED
+        state = final_state(code, failure, at)
+    return engine_state(
+        StateType.SCHEDULED,
+        "AwaitingRetry",
+        timestamp=at,
+        message=state.message,
+        data=state.data,
+        details={"scheduled_time": at + int(delay * 1e9)},
+    )
 
 
 def _is_end(state: State[Any] | None, code: int, output: Any) -> bool:

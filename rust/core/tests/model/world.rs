@@ -1,0 +1,387 @@
+//! The pool under test beside its reference, and what the timer thread and the user do to both.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oxtask_core::group::{Cancelled, Group, Outcome, Phase, Watcher};
+use oxtask_core::growth::TICK;
+use oxtask_core::inbox::Inbox;
+use oxtask_core::pool::{Lane, Taken};
+use oxtask_core::timer::TimerHeap;
+use oxtask_core::waits::WaitGraph;
+
+use crate::actors::{EventLoop, Worker};
+use crate::reference::{Reference, Unit, Watch};
+use crate::scenario::{GroupPlan, Kind, Scenario};
+use crate::support::{Calls, Runs, Spec, TestPool, ids, parked, pool};
+
+/// Nobody retries more often.
+pub(crate) const MAX_ATTEMPTS: u32 = 6;
+
+pub(crate) enum Timer {
+    Wake(usize, u32),
+    Deadline(usize, u32),
+}
+
+pub(crate) struct World {
+    pub(crate) pool: TestPool,
+    pub(crate) calls: Arc<Calls>,
+    pub(crate) reference: Reference,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) event_loop: EventLoop,
+    pub(crate) timers: TimerHeap<Timer>,
+    pub(crate) waits: WaitGraph<usize>,
+    pub(crate) now: u64,
+    /// The attempts that speak for runs whose deadline has passed.
+    pub(crate) taken_over: HashMap<usize, u32>,
+    pub(crate) watched: bool,
+    pub(crate) stuck: usize,
+    plans: Vec<GroupPlan>,
+    groups: Vec<Runs>,
+    runs: Vec<(Runs, u32)>,
+    whole: Vec<Arc<Inbox>>,
+    observer: Arc<Inbox>,
+    drained: Arc<Inbox>,
+    drain_watchers: u32,
+    drain_expected: u32,
+    calls_seen: (usize, usize, usize),
+    ticks: u32,
+}
+
+impl World {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        let (pool, calls) = pool(scenario.slots);
+        let mut plans = scenario.groups.clone();
+        plans.reverse();
+        Self {
+            pool,
+            calls,
+            reference: Reference::new(scenario.slots),
+            workers: Vec::new(),
+            event_loop: EventLoop::default(),
+            timers: TimerHeap::default(),
+            waits: WaitGraph::default(),
+            now: 1,
+            taken_over: HashMap::new(),
+            watched: false,
+            stuck: 0,
+            plans,
+            groups: Vec::new(),
+            runs: Vec::new(),
+            whole: Vec::new(),
+            observer: Arc::new(Inbox::new()),
+            drained: Arc::new(Inbox::new()),
+            drain_watchers: 0,
+            drain_expected: 0,
+            calls_seen: (0, 0, 0),
+            ticks: 0,
+        }
+    }
+
+    pub(crate) fn run(&self, run: usize) -> (Runs, u32) {
+        self.runs[run].clone()
+    }
+
+    pub(crate) fn pick(&self, number: u32) -> Option<usize> {
+        (!self.runs.is_empty()).then(|| number as usize % self.runs.len())
+    }
+
+    fn number_of(&self, group: &Runs, index: u32) -> usize {
+        let is_it = |(held, at): &(Runs, u32)| Arc::ptr_eq(held, group) && *at == index;
+        self.runs.iter().position(is_it).expect("every run is known")
+    }
+
+    // --- submission -------------------------------------------------------------------------------------------
+
+    /// Submits the next group, or the next run of a stream; false if there is none.
+    pub(crate) fn submit(&mut self) -> bool {
+        let Some(plan) = self.plans.last_mut() else { return false };
+        let lane = plan.lane;
+        if plan.kind == Kind::Whole {
+            let inputs = std::mem::take(&mut plan.runs);
+            self.plans.pop();
+            self.submit_whole(lane, &inputs);
+            return true;
+        }
+        let capacity = plan.runs.len() + self.groups.last().map_or(0, |_| 0);
+        plan.runs.pop();
+        let last = plan.runs.is_empty();
+        let fresh = self.event_loop.stream.is_none();
+        if fresh {
+            let capacity = u32::try_from(capacity).expect("few runs");
+            let pool = Arc::clone(&self.pool);
+            let group = Group::vacant(Spec(lane), pool, ids(), 0, capacity);
+            self.event_loop.stream = Some(Arc::clone(&group));
+            self.open(group);
+        }
+        let group = self.event_loop.stream.clone().expect("it was just set");
+        let number = self.reference.runs.len();
+        let index = group.fill(u32::try_from(number).expect("few runs")).expect("there is room");
+        self.runs.push((Arc::clone(&group), index));
+        let run = self.reference.add_run(self.groups.len() - 1, lane, Vec::new());
+        self.reference.look(run);
+        if last {
+            assert_eq!(group.fill(0), Err(0), "it is full");
+            self.event_loop.stream = None;
+            self.plans.pop();
+        }
+        true
+    }
+
+    fn open(&mut self, group: Runs) {
+        self.reference.add_group();
+        let inbox = Arc::new(Inbox::new());
+        if !group.is_empty() && group.unsettled() > 0 {
+            group.watch_whole(&inbox);
+        }
+        self.whole.push(inbox);
+        self.groups.push(group);
+    }
+
+    fn submit_whole(&mut self, lane: Lane, inputs: &[Vec<u8>]) {
+        let first = self.runs.len();
+        let numbers = first..first + inputs.len();
+        let group = parked(&self.pool, lane, numbers.clone().map(|number| number as u32));
+        self.open(Arc::clone(&group));
+        for (number, index) in numbers.clone().zip(0..) {
+            self.runs.push((Arc::clone(&group), index));
+            let before = number.max(1);
+            let chosen: Vec<_> = if number == 0 {
+                Vec::new()
+            } else {
+                inputs[index as usize].iter().map(|&input| usize::from(input) % before).collect()
+            };
+            for &input in &chosen {
+                let (upstream, at) = self.run(input);
+                if matches!(upstream.phase(at), Phase::Done(_)) {
+                    continue;
+                }
+                group.hold(index);
+                let watcher = Watcher::Dependent(Arc::clone(&group), index);
+                assert!(upstream.watch(at, watcher).is_ok());
+            }
+            self.reference.add_run(self.groups.len() - 1, lane, chosen);
+        }
+        for (number, index) in numbers.zip(0..) {
+            group.release(index);
+            self.reference.look(number);
+        }
+    }
+
+    // --- what everybody does to runs --------------------------------------------------------------------------
+
+    pub(crate) fn begin(&mut self, run: usize) -> Option<u32> {
+        let (group, index) = self.run(run);
+        let begun = group.begin(index, self.now);
+        assert_eq!(begun.is_some(), self.reference.begin(run, self.now), "begin {run}");
+        begun.map(|begun| {
+            assert_eq!(begun.input as usize, run);
+            begun.attempt
+        })
+    }
+
+    pub(crate) fn settle(&mut self, run: usize, attempt: u32, outcome: Outcome) -> bool {
+        let (group, index) = self.run(run);
+        let kept = self.reference.runs[run].kept.then_some(run as u32);
+        let settled = group.settle(index, attempt, outcome, Some(attempt), self.now);
+        let expected = self.reference.speaks(run, attempt);
+        match settled {
+            Ok(settled) => {
+                assert!(expected, "a late result of run {run} was taken");
+                assert_eq!(settled.kept, kept);
+                let callbacks = self.reference.end(run, outcome, self.now);
+                assert_eq!(settled.callbacks, callbacks);
+                self.count_drained();
+            }
+            Err(output) => {
+                assert!(!expected, "the result of run {run} was refused");
+                assert_eq!(output, Some(attempt), "a late result is handed back");
+            }
+        }
+        expected
+    }
+
+    pub(crate) fn cancel(&mut self, run: usize) {
+        let (group, index) = self.run(run);
+        let before = self.reference.runs[run].phase;
+        let kept = self.reference.runs[run].kept.then_some(run as u32);
+        match group.cancel(index, self.now) {
+            Cancelled::Done => return assert!(self.reference.is_done(run)),
+            Cancelled::Dropped(input, callbacks) => {
+                assert!(matches!(before, Phase::Parked | Phase::Ready | Phase::Delayed));
+                assert_eq!(input as usize, run);
+                assert_eq!(callbacks, self.reference.end(run, Outcome::Cancelled, self.now));
+            }
+            Cancelled::Running(input, callbacks) => {
+                assert_eq!((before, input), (Phase::Running, kept));
+                assert_eq!(callbacks, self.reference.end(run, Outcome::Cancelled, self.now));
+            }
+        }
+        self.count_drained();
+    }
+
+    pub(crate) fn delay(&mut self, run: usize, attempt: u32, after: u64) {
+        let (group, index) = self.run(run);
+        let delayed = group.delay(index, attempt, run as u32);
+        if self.reference.delay(run, attempt) {
+            assert_eq!(delayed, Ok(()));
+            let at = if self.reference.cancelled { 0 } else { self.now + after };
+            self.timers.add(at, Timer::Wake(run, attempt));
+        } else {
+            assert_eq!(delayed, Err(run as u32));
+        }
+    }
+
+    pub(crate) fn wake(&mut self, run: usize, attempt: u32) {
+        let (group, index) = self.run(run);
+        assert_eq!(group.wake(index, attempt), self.reference.wake(run, attempt));
+    }
+
+    /// What was taken from the queue, as the reference knows it.
+    pub(crate) fn note_taken(&mut self, lane: Lane, taken: Option<Taken<Spec>>) -> Option<Unit> {
+        let cancelled = matches!(taken, Some(Taken::Cancelled(..)));
+        let unit = taken.map(|taken| match taken {
+            Taken::Run(group, index) | Taken::Cancelled(group, index) => {
+                Unit::Run(self.number_of(&group, index))
+            }
+            Taken::Callbacks(callbacks) => Unit::Callback(callbacks[0] as usize),
+        });
+        if unit.is_some() {
+            assert!(self.reference.has_free_slot(), "there was no slot for {unit:?}");
+            self.reference.took(lane, unit);
+            self.reference.active += 1;
+        } else if self.reference.has_free_slot() {
+            self.reference.took(lane, None);
+        }
+        if let Some(Unit::Run(_)) = unit {
+            assert_eq!(cancelled, self.reference.cancelled);
+        }
+        unit
+    }
+
+    /// The deadline of a run has passed and somebody decides what becomes of it.
+    pub(crate) fn take_over(&mut self, run: usize) {
+        let attempt = self.taken_over.remove(&run).expect("its deadline has passed");
+        if attempt < MAX_ATTEMPTS && run % 2 == 0 {
+            self.delay(run, attempt, 3);
+        } else {
+            self.settle(run, attempt, Outcome::TimedOut);
+        }
+    }
+
+    pub(crate) fn release_slot(&mut self) {
+        self.pool.release_slot();
+        self.reference.active -= 1;
+    }
+
+    // --- watching ---------------------------------------------------------------------------------------------
+
+    pub(crate) fn watch(&mut self, run: usize, callback: Option<u32>) {
+        let (group, index) = self.run(run);
+        let (watcher, watch) = match callback {
+            Some(callback) => (Watcher::Callback(callback), Watch::Callback(callback)),
+            None => (Watcher::Inbox(Arc::clone(&self.observer), run as u32), Watch::Inbox),
+        };
+        assert_eq!(group.watch(index, watcher).is_ok(), self.reference.watch(run, watch));
+    }
+
+    pub(crate) fn unwatch(&mut self, run: usize) {
+        let (group, index) = self.run(run);
+        group.unwatch(index, &self.observer);
+        self.reference.unwatch(run);
+    }
+
+    pub(crate) fn watch_drained(&mut self) {
+        let open = self.reference.runs.iter().any(|run| run.endings == 0);
+        assert_eq!(self.pool.watch_drained(&self.drained), open);
+        self.drain_watchers += u32::from(open);
+    }
+
+    fn count_drained(&mut self) {
+        if self.reference.runs.iter().all(|run| run.endings > 0) {
+            self.drain_expected += std::mem::take(&mut self.drain_watchers);
+        }
+    }
+
+    pub(crate) fn tick(&mut self) {
+        self.ticks += 1;
+        let now = TICK * self.ticks;
+        if self.watched {
+            let (_, woken, _) = self.note_calls();
+            self.watched = self.pool.tick(now, Duration::ZERO);
+            assert_eq!(self.note_calls().1, woken, "a loop was woken late");
+        }
+    }
+
+    /// Takes notice of what the pool has asked its host for.
+    fn note_calls(&mut self) -> (usize, usize, usize) {
+        let calls = (self.calls.started(), self.calls.woken(), self.calls.watched());
+        let (started, woken, watched) = self.calls_seen;
+        self.workers.extend((started..calls.0).map(|_| Worker::Starting));
+        self.event_loop.awake |= calls.1 > woken;
+        self.watched |= calls.2 > watched;
+        self.calls_seen = calls;
+        calls
+    }
+
+    // --- checks -----------------------------------------------------------------------------------------------
+
+    pub(crate) fn check(&mut self) {
+        self.note_calls();
+        for ((group, index), expected) in self.runs.iter().zip(&self.reference.runs) {
+            assert_eq!(group.phase(*index), expected.phase);
+            assert_eq!(group.attempt(*index), expected.attempt);
+            assert_eq!(group.times(*index), expected.times);
+        }
+        for (number, group) in self.groups.iter().enumerate() {
+            assert_eq!(group.unsettled(), self.reference.unsettled(number));
+            let first = group.first_failed().map(|index| self.number_of(group, index));
+            assert_eq!(first, self.reference.first_failed[number]);
+        }
+        assert_eq!(self.pool.active(), self.reference.active);
+        assert_eq!(self.pool.stuck(), self.stuck);
+        let live = self.workers.iter().filter(|worker| worker.is_counted()).count();
+        assert_eq!(self.pool.workers(), live);
+        while let Some(token) = self.reference.told.pop_front() {
+            assert_eq!(self.observer.try_take(), Some(token));
+        }
+        assert!(self.observer.is_empty());
+        assert!(!self.reference.has_work(Lane::Thread) || self.watched, "nobody looks at the queue");
+        assert!(
+            !self.reference.has_work(Lane::Loop)
+                || !self.reference.has_free_slot()
+                || self.event_loop.awake,
+            "the loop sleeps beside a free slot and a ready run"
+        );
+    }
+
+    /// Ends everything that is left, and looks whether anything was forgotten.
+    pub(crate) fn finish(&mut self) {
+        while self.submit() {}
+        self.check();
+        for _ in 0..10_000 {
+            if self.reference.runs.iter().all(|run| run.endings > 0) && self.is_at_rest() {
+                break;
+            }
+            self.now += 10;
+            self.fire_due();
+            self.tick();
+            self.check();
+            self.everybody_ends_something();
+            self.check();
+        }
+        for (number, run) in self.reference.runs.iter().enumerate() {
+            assert_eq!(run.endings, 1, "run {number} ended {} times: {run:?}", run.endings);
+        }
+        assert_eq!((self.pool.active(), self.pool.stuck()), (0, 0));
+        assert!(!self.pool.watch_drained(&Arc::new(Inbox::new())));
+        let told = std::iter::from_fn(|| self.drained.try_take()).count();
+        assert_eq!(told, self.drain_expected as usize);
+        assert!(self.waits.is_empty());
+        for (inbox, &rings) in self.whole.iter().zip(&self.reference.rings) {
+            let heard = std::iter::from_fn(|| inbox.try_take()).count();
+            assert!(heard == rings as usize || heard == 0, "{heard} of {rings} rings");
+        }
+    }
+}
