@@ -67,12 +67,12 @@ def survey(paths: list[Path]) -> tuple[Count, dict[Path, Exception]]:
     counted = count_nodes.map(paths)
     total = combine_in_tree(counted)
     counted.wait()  # shows a progress line on a terminal
-    failures = {
-        path: future.result(raise_on_failure=False)
-        for path, future in zip(paths, counted, strict=True)
-        if future.state.is_failed()
-    }
-    return total.result(), failures  # type: ignore[return-value]
+    failures = {}
+    for path, future in zip(paths, counted, strict=True):
+        outcome: Count | Exception = future.result(raise_on_failure=False)
+        if isinstance(outcome, Exception):
+            failures[path] = outcome
+    return total.result(), failures
 
 
 def show(total: Count, failures: dict[Path, Exception], folder: Path, seconds: float) -> None:

@@ -17,8 +17,8 @@ WAYS = ("sync", "async")
 KINDS = ("running", "completion", "failure", "cancellation", "crashed")
 
 
-@pytest.fixture
-def logs(monkeypatch):
+@pytest.fixture(name="logs")
+def logs_fixture(monkeypatch):
     """Return the logs of the flow runs that the test makes, in their order."""
     made = []
 
@@ -93,8 +93,8 @@ class Ran:
         return self.log.record.state
 
 
-@pytest.fixture
-def ran(logs):
+@pytest.fixture(name="ran")
+def ran_fixture(logs):
     """Return a function that runs ``function(attempt)`` as a flow, and says what came of it.
 
     Args:

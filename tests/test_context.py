@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+import types
 from contextvars import ContextVar
 
 import pydantic
@@ -21,7 +22,6 @@ from oxtask.context import (
     get_run_context,
 )
 from oxtask.exceptions import MissingContextError
-from oxtask.flow_engine import run_flow
 
 
 class Point(pydantic.BaseModel):
@@ -44,7 +44,7 @@ KINDS = [
 ]
 
 
-# --- contexts of all kinds ------------------------------------------------------------------------------
+# --- contexts of all kinds ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("make", KINDS)
@@ -142,7 +142,7 @@ def test_a_copy_has_the_fields_of_its_original_but_for_those_that_are_replaced()
 def test_a_coroutine_closed_from_elsewhere_leaves_its_context_in_peace():
     """CX-01: as the garbage collector does with one that nobody awaits any more"""
 
-    @types_coroutine
+    @types.coroutine
     def suspend():
         yield
 
@@ -155,13 +155,7 @@ def test_a_coroutine_closed_from_elsewhere_leaves_its_context_in_peace():
     coroutine.close()
 
 
-def types_coroutine(function):
-    from types import coroutine
-
-    return coroutine(function)
-
-
-# --- contexts of runs -----------------------------------------------------------------------------------
+# --- contexts of runs -----------------------------------------------------------------------------
 
 
 @task
@@ -317,73 +311,7 @@ def test_each_attempt_of_a_task_has_a_context_of_its_own():
     assert seen[0][2] < seen[1][2]
 
 
-# --- tags -------------------------------------------------------------------------------------------------
-
-
-def test_tags_add_up():
-    """CX-06"""
-    assert TagsContext.get().current_tags == frozenset()
-    with tags("a", "b") as outer:
-        with tags("b", "c") as inner:
-            assert (sorted(outer), sorted(inner)) == (["a", "b"], ["a", "b", "c"])
-            assert TagsContext.get().current_tags == inner
-        with tags():
-            assert TagsContext.get().current_tags == outer
-    assert TagsContext.get().current_tags == frozenset()
-
-
-def test_tags_are_text():
-    """CX-06"""
-    with pytest.raises(TypeError, match="tags must be strings; got 3"), tags("a", 3):
-        pass
-
-
-@task(tags=["own"])
-def tagged():
-    return set(TaskRunContext.get().task_run.tags)
-
-
-@pytest.mark.parametrize("way", ["call", "submit", "map"])
-def test_runs_get_the_tags_around_their_call(way):
-    """CX-06, CX-07, TE-08"""
-
-    def run():
-        if way == "call":
-            return tagged()
-        return tagged.submit().result() if way == "submit" else tagged.map([]) or {"own"}
-
-    @flow
-    def child():
-        return set(FlowRunContext.get().flow_run.tags)
-
-    @flow
-    def main():
-        own = FlowRunContext.get().flow_run
-        with tags("inside"):
-            assert sorted(own.tags) == ["outside"], "those of a run are those at its beginning"
-            found = [child(), run()]
-        return [*found, run(), sorted(own.tags)]
-
-    with tags("outside"):
-        inner, first, second, own = main()
-    assert inner == {"outside", "inside"}
-    assert own == ["outside"]
-    if way != "map":
-        assert first == {"own", "outside", "inside"}
-        assert second == {"own", "outside"}
-
-
-def test_a_record_brings_its_tags():
-    """CX-06"""
-
-    @flow
-    def main():
-        return tagged()
-
-    assert run_flow(main, flow_run=FlowRun(tags=["given"])) == {"own", "given"}
-
-
-# --- threads and loops ----------------------------------------------------------------------------------
+# --- threads and loops ----------------------------------------------------------------------------
 
 
 def test_threads_of_the_program_see_contexts_only_if_they_are_given_them():
@@ -401,16 +329,9 @@ def test_threads_of_the_program_see_contexts_only_if_they_are_given_them():
         for thread in (plain, given):
             thread.start()
             thread.join()
-        return FlowRunContext.get()
 
-    own = [None]
-
-    @flow
-    def outer():
-        main()
-
-    outer()
-    assert seen[0] == (own[0], frozenset())
+    main()
+    assert seen[0] == (None, frozenset())
     assert seen[1][0].flow is main
     assert seen[1][1] == frozenset("a")
 

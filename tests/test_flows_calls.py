@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 import pytest
-from flow_ways import WAYS, call, logs, made, shown  # noqa: F401
+from flow_ways import WAYS, call, logs_fixture, made, shown  # noqa: F401
 
 from oxtask import flow, task
 from oxtask.client.schemas.objects import FlowRun, FlowRunPolicy
@@ -27,7 +27,7 @@ async def aadd(x: int, y: int = 2) -> int:
     return x + y
 
 
-# --- calls ----------------------------------------------------------------------------------------------
+# --- calls ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,9 @@ def test_an_async_flow_may_be_a_task_of_the_loop():
 def test_a_parameter_may_be_named_as_those_of_methods(way):
     """FL-36"""
     names = {}
-    exec("def fn(self, args, kwargs, fn, keys):\n    return [self, args, kwargs, fn, keys]\n", names)
+    exec(
+        "def fn(self, args, kwargs, fn, keys):\n    return [self, args, kwargs, fn, keys]\n", names
+    )
     assert flow(names["fn"])(self=1, args=2, kwargs=3, fn=4, keys=5) == [1, 2, 3, 4, 5]
 
 
@@ -105,7 +107,7 @@ def test_what_is_waited_for_ends_first(way):
     assert order == ["first", "child"] * 3
 
 
-# --- names of runs ----------------------------------------------------------------------------------
+# --- names of runs --------------------------------------------------------------------------------
 
 
 def name_of_run(**options):
@@ -209,7 +211,7 @@ def test_a_template_that_was_changed_to_nonsense_is_refused_when_it_is_used():
         main()
 
 
-# --- runs by hand -----------------------------------------------------------------------------------
+# --- runs by hand ---------------------------------------------------------------------------------
 
 
 def test_a_run_can_be_made_of_parameters():

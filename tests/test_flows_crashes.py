@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import signal
 import threading
 import time
+import types
 
 import pytest
-from flow_ways import WAYS, call, logs, made, ran, shown  # noqa: F401
+from flow_ways import WAYS, call, logs_fixture, made, ran_fixture, shown  # noqa: F401
 
 from oxtask import flow, task
 from oxtask.exceptions import Abort, Pause, TerminationSignal
@@ -109,9 +111,30 @@ def test_a_flow_that_is_not_awaited_any_more_leaves_the_run_as_it_is(logs):
         coroutine = main()
         coroutine.send(None)
         coroutine.close()
+        coroutine = main()
+        contextvars.copy_context().run(coroutine.send, None)
+        coroutine.close()
 
     asyncio.run(around())
-    assert shown(logs[0]) == ["Pending", "Running"]
+    assert [shown(log) for log in logs] == [["Pending", "Running"]] * 2
+
+
+def test_an_async_flow_needs_no_event_loop_of_asyncio():
+    """FL-21"""
+
+    @types.coroutine
+    def suspend():
+        return (yield "suspended")
+
+    @flow
+    async def main():
+        return await suspend()
+
+    coroutine = main()
+    assert coroutine.send(None) == "suspended"
+    with pytest.raises(StopIteration) as ended:
+        coroutine.send(3)
+    assert ended.value.value == 3
 
 
 def test_a_cancelled_flow_has_crashed(logs):

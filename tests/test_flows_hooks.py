@@ -7,7 +7,7 @@ import functools
 from contextvars import ContextVar
 
 import pytest
-from flow_ways import KINDS, WAYS, call, logs, made, ran  # noqa: F401
+from flow_ways import KINDS, WAYS, call, logs_fixture, made, ran_fixture  # noqa: F401
 
 from oxtask import flow, get_run_logger, task
 from oxtask.context import FlowRunContext, get_run_context

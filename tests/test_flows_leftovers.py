@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from flow_ways import WAYS, call, logs, made, ran, shown  # noqa: F401
+from flow_ways import WAYS, call, logs_fixture, made, ran_fixture, shown  # noqa: F401
 
 from oxtask import task
 from oxtask.exceptions import CancelledRun

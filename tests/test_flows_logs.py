@@ -9,7 +9,7 @@ import sys
 import textwrap
 
 import pytest
-from flow_ways import WAYS, call, logs, made, ran, shown  # noqa: F401
+from flow_ways import WAYS, call, made
 
 from oxtask import flow, get_run_logger, task
 from oxtask.context import FlowRunContext
@@ -55,7 +55,10 @@ def test_a_run_that_fails(records, caplog, way):
         call(made(way, failing))
     assert records()[2:] == [
         ("ERROR", "Encountered exception during execution: ValueError('no luck')"),
-        ("ERROR", "Finished in state Failed('Flow run encountered an exception ValueError: no luck')"),
+        (
+            "ERROR",
+            "Finished in state Failed('Flow run encountered an exception ValueError: no luck')",
+        ),
     ]
 
 
@@ -173,7 +176,7 @@ def test_lines_of_the_function_carry_the_names_of_the_run(caplog, way):
     assert record.flow_name == "main"
 
 
-# --- prints -------------------------------------------------------------------------------------------
+# --- prints ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from flow_ways import WAYS, call, logs, made, ran, shown  # noqa: F401
+from flow_ways import WAYS, call, logs_fixture, made, shown  # noqa: F401
 
 from oxtask import Task, flow, tags, task
 from oxtask._core import TaskRunFuture
@@ -43,7 +43,7 @@ def nested(way, child):
     return flow(coroutine if way == "async" else (lambda: child()), name="parent")
 
 
-# --- flows in flows --------------------------------------------------------------------------------
+# --- flows in flows -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -252,7 +252,7 @@ def test_a_flow_called_in_a_task_runs_there(logs):
     assert [log.record.state_name for log in logs] == ["Completed", "Completed"]
 
 
-# --- sync and async ---------------------------------------------------------------------------------
+# --- sync and async -------------------------------------------------------------------------------
 
 
 def run_in(way, body):

@@ -32,7 +32,7 @@ def hook(flow, flow_run, state):
     pass
 
 
-# --- how a flow is made -----------------------------------------------------------------------------
+# --- how a flow is made ---------------------------------------------------------------------------
 
 
 def test_the_decorator_is_used_with_and_without_options():
@@ -99,7 +99,7 @@ def test_a_flow_looks_like_its_function():
     assert "retries" in inspect.signature(Flow).parameters
 
 
-# --- names ---------------------------------------------------------------------------------------------
+# --- names ----------------------------------------------------------------------------------------
 
 
 def test_the_name_is_that_of_the_function_with_dashes():
@@ -140,7 +140,7 @@ def test_a_template_for_names_of_runs_is_text_or_a_function():
         flow(flow_run_name=3)(add)
 
 
-# --- versions ------------------------------------------------------------------------------------------
+# --- versions -------------------------------------------------------------------------------------
 
 
 def test_the_version_is_the_hash_of_the_file(tmp_path):
@@ -171,7 +171,7 @@ def test_there_is_no_version_without_a_file():
     assert flow(len).version is None
 
 
-# --- what is refused --------------------------------------------------------------------------------
+# --- what is refused ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["return_state", "wait_for"])
@@ -196,7 +196,9 @@ def test_names_of_the_validator_are_not_for_parameters():
     def collides(v__args):
         return v__args
 
-    with pytest.raises(ValueError, match="is not compatible with `validate_parameters`.*'v__args'"):
+    with pytest.raises(
+        ValueError, match=r"is not compatible with `validate_parameters`.*'v__args'"
+    ):
         flow(collides)
     assert flow(validate_parameters=False)(collides)(3) == 3
 
@@ -205,7 +207,9 @@ def test_unknown_options_are_refused():
     """FL-01"""
     with pytest.raises(TypeError, match="retrys"):
         flow(retrys=3)(add)
-    with pytest.raises(TypeError, match=r"unexpected keyword argument 'retrys'; the options are name"):
+    with pytest.raises(
+        TypeError, match=r"unexpected keyword argument 'retrys'; the options are name"
+    ):
         flow(add).with_options(retrys=3)
 
 
@@ -234,7 +238,7 @@ def test_wrong_options_are_named_with_their_value(option, value, error, message)
         flow(**{option: value})(add)
 
 
-# --- runners, storage, settings -----------------------------------------------------------------------
+# --- runners, storage, settings -------------------------------------------------------------------
 
 
 def test_a_runner_is_given_as_a_class_or_as_an_instance():
@@ -261,7 +265,7 @@ def test_retries_that_are_not_given_come_from_the_settings():
         assert flow(add).retry_delay_seconds == 4
 
 
-# --- with_options ---------------------------------------------------------------------------------------
+# --- with_options ---------------------------------------------------------------------------------
 
 
 def test_the_options_are_the_same_everywhere():

@@ -13,12 +13,14 @@ from typing import Annotated, Any, Literal, Optional, Union
 
 import pydantic
 import pytest
-from flow_ways import logs, shown  # noqa: F401
+from flow_ways import logs_fixture, shown  # noqa: F401
 
 from oxtask import allow_failure, flow, task
 from oxtask.context import FlowRunContext
 from oxtask.exceptions import ParameterTypeError
 from oxtask.states import Completed
+
+UTC = datetime.timezone.utc
 
 
 class Color(enum.Enum):
@@ -67,7 +69,7 @@ def seen_as(kind, value, **options):
         (dict[str, int], {"a": "4"}, {"a": 4}),
         (tuple[int, str], ["1", "b"], (1, "b")),
         (Color, "red", Color.RED),
-        (datetime.datetime, "2020-01-01T00:00:00", datetime.datetime(2020, 1, 1)),
+        (datetime.datetime, "2020-01-01T00:00:00+00:00", datetime.datetime(2020, 1, 1, tzinfo=UTC)),
         (datetime.date, "2020-01-01", datetime.date(2020, 1, 1)),
         (Point, {"x": "1"}, Point(x=1)),
         (list[Point], [{"x": 1}], [Point(x=1)]),
@@ -144,13 +146,13 @@ def test_defaults_are_converted_too_and_refused_if_they_do_not_fit():
     """FL-30, FL-37"""
 
     @flow
-    def main(x: int = "3", point: Point = {"x": "1"}):  # noqa: RUF013
+    def main(x: int = "3", point: Point = {"x": "1"}):
         return [x, point]
 
     assert main() == [3, Point(x=1)]
 
     @flow
-    def bad(x: int = "many"):  # noqa: RUF013
+    def bad(x: int = "many"):
         raise AssertionError
 
     with pytest.raises(ParameterTypeError, match=" - x: "):
@@ -264,7 +266,7 @@ def test_parameters_that_do_not_fit_fail_the_run(logs, caplog):
     )
 
 
-# --- as they are recorded -----------------------------------------------------------------------------
+# --- as they are recorded -------------------------------------------------------------------------
 
 
 class Loop(list):
@@ -283,7 +285,14 @@ def recorded(*args, **kwargs):
 def test_parameters_are_recorded_as_json():
     """FL-35"""
     found = recorded(
-        1, "a", None, Point(x=1), Pair(1, 2), Color.RED, {"b": (1, 2)}, day=datetime.date(2020, 1, 2)
+        1,
+        "a",
+        None,
+        Point(x=1),
+        Pair(1, 2),
+        Color.RED,
+        {"b": (1, 2)},
+        day=datetime.date(2020, 1, 2),
     )
     assert json.loads(json.dumps(found)) == {
         "args": [1, "a", None, {"x": 1, "y": 0}, {"left": 1, "right": 2}, "red", {"b": [1, 2]}],

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from flow_ways import WAYS, call, logs, made, ran, shown  # noqa: F401
+from flow_ways import WAYS, call, logs_fixture, made, ran_fixture, shown  # noqa: F401
 
 from oxtask import flow, task
 from oxtask.context import FlowRunContext
@@ -134,7 +134,12 @@ def test_an_async_flow_awaits_its_next_attempt(way):
     """PW-02"""
     if way == "sync":
         return
-    main = made(way, lambda attempt: failing(attempt) if attempt == 1 else 3, retries=1, retry_delay_seconds=0.2)
+    main = made(
+        way,
+        lambda attempt: failing(attempt) if attempt == 1 else 3,
+        retries=1,
+        retry_delay_seconds=0.2,
+    )
 
     async def both():
         run = asyncio.create_task(_await(main()))

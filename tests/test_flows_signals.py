@@ -227,7 +227,8 @@ def test_ctrl_c_crashes_the_runs(way):
 
 
 @pytest.mark.parametrize(
-    "ends", ["raise KeyboardInterrupt", "os.kill(os.getpid(), signal.SIGINT); time.sleep(15)", "pass"]
+    "ends",
+    ["raise KeyboardInterrupt", "os.kill(os.getpid(), signal.SIGINT); time.sleep(15)", "pass"],
 )
 def test_ctrl_c_does_not_wait_for_tasks(ends):
     """20.5: also while the flow, which has ended, waits for its tasks"""

@@ -7,7 +7,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from flow_ways import WAYS, call, logs, made, ran, shown  # noqa: F401
+from flow_ways import WAYS, call, logs_fixture, made, ran_fixture, shown  # noqa: F401
 
 from oxtask import flow, task
 from oxtask.exceptions import (
@@ -19,7 +19,7 @@ from oxtask.exceptions import (
     UnfinishedRun,
     UpstreamTaskError,
 )
-from oxtask.states import Cancelled, Cancelling, Crashed, Failed, Paused, Running, Scheduled
+from oxtask.states import Cancelled, Cancelling, Crashed, Paused, Running, Scheduled
 
 pytestmark = pytest.mark.parametrize("way", WAYS)
 
@@ -135,7 +135,9 @@ def test_a_run_whose_function_says_it_is_out_of_time(ran, way):
 def test_a_run_with_parameters_that_do_not_fit(logs, way):
     """4.4 bad parameters"""
     hooks = []
-    options = {f"on_{kind}": [lambda *_, kind=kind: hooks.append(kind)] for kind in ("running", "failure")}
+    options = {
+        f"on_{kind}": [lambda *_, kind=kind: hooks.append(kind)] for kind in ("running", "failure")
+    }
 
     def plain(x: int):
         raise AssertionError(x)
@@ -220,7 +222,9 @@ def test_a_subflow_with_a_failed_upstream(logs, way):
     def broken():
         raise ValueError("upstream")
 
-    child = made(way, lambda attempt: hooks.append("body"), on_running=[lambda *_: hooks.append("hook")])
+    child = made(
+        way, lambda attempt: hooks.append("body"), on_running=[lambda *_: hooks.append("hook")]
+    )
 
     @flow
     def parent():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from flow_ways import WAYS, call, logs, made, ran, shown  # noqa: F401
+from flow_ways import WAYS, call, logs_fixture, made, ran_fixture, shown  # noqa: F401
 
 from oxtask import flow, task
 from oxtask.context import FlowRunContext

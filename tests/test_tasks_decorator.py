@@ -79,8 +79,10 @@ def test_what_cannot_be_called_is_refused(value):
 
 def test_an_unknown_option_is_refused():
     """2.5"""
+    with pytest.raises(TypeError, match="unexpected keyword argument 'retrys'; the options are: "):
+        task(retrys=3)
     with pytest.raises(TypeError, match="unexpected keyword argument 'retrys'"):
-        task(retrys=3)(add)
+        task(add, retrys=3)
     with pytest.raises(TypeError, match="unexpected keyword argument 'retrys'"):
         Task(add, retrys=3)
 
@@ -269,18 +271,21 @@ def test_a_wrapped_async_function_is_awaited():
     assert main() == 3
 
 
-def test_a_wrapper_that_runs_its_async_function_itself_gives_its_value():
+def test_a_wrapper_may_return_the_value_of_its_async_function():
     """7.3: whether what it returns is to be awaited is seen then"""
 
     @functools.wraps(afetch)
-    def wrapper(x):
-        return asyncio.run(afetch(x))
+    def cached(x):
+        return 3 if x == 0 else afetch(x)
+
+    made = task(cached)
 
     @flow
     def main():
-        return task(wrapper).submit(3).result()
+        return made.map([0, 4]).result()
 
-    assert main() == 3
+    assert main() == [3, 4]
+    assert asyncio.run(made(0)) == 3
 
 
 def test_a_class_of_the_program_can_be_a_task():

@@ -57,6 +57,7 @@ class ContextModel:
 
     __var__: ClassVar[ContextVar[Any]]
     _fields: ClassVar[tuple[str, ...]] = ()
+    _required: ClassVar[frozenset[str]] = frozenset()
     _made: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     """Fields whose default is made when it is read first."""
     _is_checked: ClassVar[bool] = True
@@ -70,19 +71,18 @@ class ContextModel:
             and not str(kind).startswith(("ClassVar", "typing.ClassVar"))
         ]
         cls._fields = tuple(dict.fromkeys((*cls._fields, *own)))
+        cls._required = frozenset(
+            name for name in cls._fields if not hasattr(cls, name) and name not in cls._made
+        )
 
     def __init__(self, **fields: Any) -> None:
         cls = type(self)
-        unknown = fields.keys() - set(cls._fields)
-        if unknown:
-            msg = f"{cls.__name__} has no field {min(unknown)!r}; it has {', '.join(cls._fields)}"
-            raise TypeError(msg)
-        missing = [
-            name
-            for name in cls._fields
-            if name not in fields and not hasattr(cls, name) and name not in cls._made
-        ]
-        if missing:
+        for name in fields:
+            if name not in cls._fields:
+                msg = f"{cls.__name__} has no field {name!r}; it has {', '.join(cls._fields)}"
+                raise TypeError(msg)
+        if not cls._required <= fields.keys():
+            missing = sorted(cls._required - fields.keys())
             msg = f"{cls.__name__} needs {', '.join(map(repr, missing))}"
             raise TypeError(msg)
         self.__dict__.update(_checked(cls, fields) if cls._is_checked else fields)

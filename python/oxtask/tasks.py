@@ -380,4 +380,5 @@ def task(__fn: Any = None, /, **options: Any) -> Any:
     >>> add(1), add.name
     (3, 'add two')
     """
+    task_options.check_names("task", options, DecoratorOptions)
     return partial(task, **options) if __fn is None else Task(__fn, **options)

@@ -59,8 +59,6 @@ mod _core {
         let variables = context::variables(py);
         module.add("current_run", &variables.run)?;
         module.add("current_runner", &variables.runner)?;
-        // Whoever imports `threading` first is its main thread: that must not be one of our workers.
-        py.import("threading")?;
         py.import("atexit")?.call_method1("register", (module.getattr("leave")?,))?;
         let hooks = PyDict::new(py);
         hooks.set_item("after_in_child", module.getattr("after_fork_in_child")?)?;

@@ -40,9 +40,11 @@ pub(crate) struct Runner {
 impl Runner {
     #[new]
     #[pyo3(signature = (max_workers=None))]
-    fn new(max_workers: Option<usize>) -> Self {
+    fn new(py: Python<'_>, max_workers: Option<usize>) -> PyResult<Self> {
         let slots = max_workers.unwrap_or(usize::MAX);
-        Self { pool: Pool::new(slots, runtime::get().generation, Box::new(PyHost)) }
+        // Whoever imports `threading` first is its main thread: that must not be one of our workers.
+        boundary::import(py, "threading")?;
+        Ok(Self { pool: Pool::new(slots, runtime::get().generation, Box::new(PyHost)) })
     }
 
     /// Live worker threads, without those stuck past a deadline; and the stuck ones.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import threading
 import time
@@ -162,7 +163,9 @@ def test_cancel_all_in_a_storm_of_submits(seed):
             timer.start()
             for number in range(2_000):
                 try:
-                    futures.append(body.submit(futures[-1] if number % 3 == 2 else number))
+                    futures.append(
+                        body.submit(futures[-1] if futures and number % 3 == 2 else number)
+                    )
                 except RuntimeError:
                     refused += 1
             timer.join()
@@ -194,3 +197,75 @@ def test_callbacks_of_cancelled_runs_are_called_once(seed):
         futures.wait()
         check_slots(4)
     assert counts == dict.fromkeys(futures, 1)
+
+
+@pytest.mark.parametrize("ends", ["on_completion", "on_failure"])
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_run_whose_body_has_ended_is_not_cancelled_and_its_hooks_are_left_alone(ends, kind):
+    """B9: the exception for a body reaches the body or nothing"""
+    inside, log = threading.Event(), []
+
+    def hook(task, run, state):
+        inside.set()
+        try:
+            while not tried.is_set():
+                pass
+            for _ in range(10_000):
+                pass
+            log.append("hook ended")
+        except BaseException as error:
+            log.append(error)
+            raise
+
+    def body():
+        if ends == "on_failure":
+            raise ValueError
+
+    async def async_body():
+        body()
+
+    tried = threading.Event()
+    with ThreadPoolTaskRunner():
+        chosen = body if kind == "sync" else async_body
+        future = task(chosen, **{ends: [hook]}).submit()
+        assert inside.wait(PATIENCE)
+        assert not future.cancel()
+        tried.set()
+        future.wait()
+    assert log == ["hook ended"]
+    assert future.state.is_completed() if ends == "on_completion" else future.state.is_failed()
+
+
+def test_what_logs_the_end_of_a_run_is_not_hit_by_its_cancellation(seed):
+    """B9: a handler that were hit could keep the lock of all logging"""
+    hits, spread = [], random.Random(seed)
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            try:
+                for _ in range(2_000):
+                    pass
+            except BaseException as error:
+                hits.append(error)
+                raise
+
+    @task
+    def fail():
+        raise ValueError
+
+    logger, handler = logging.getLogger("oxtask.task_runs"), Handler()
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        with ThreadPoolTaskRunner(1):
+            for _ in range(500):
+                future = fail.submit()
+                while not (future.done() or future._times[1]):
+                    time.sleep(0)
+                for _ in range(spread.randrange(300)):
+                    pass
+                future.cancel()
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = True
+    assert hits == []

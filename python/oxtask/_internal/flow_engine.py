@@ -126,6 +126,7 @@ async def arun(
 
 
 async def _acarry_out(running: FlowRunning, steps: Steps) -> bool:
+    is_closed = False
     try:
         runner = running.new_runner()
         with running.entered(runner):
@@ -136,6 +137,7 @@ async def _acarry_out(running: FlowRunning, steps: Steps) -> bool:
                     )
                     await flow_drain.astop(running, runner)
                 except BaseException as error:
+                    is_closed = isinstance(error, GeneratorExit)
                     if not isinstance(error, Exception):
                         runner.cancel_all()
                     raise
@@ -147,6 +149,10 @@ async def _acarry_out(running: FlowRunning, steps: Steps) -> bool:
     except (OxtaskSignal, GeneratorExit):
         raise
     except BaseException as error:
+        if is_closed:
+            # A coroutine that nobody awaits any more is closed from elsewhere, where the context
+            # variables of the run cannot be put back.
+            raise GeneratorExit from None
         if running.state.is_final():
             raise
         with running.entered(None):

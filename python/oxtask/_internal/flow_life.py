@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from oxtask import _core
 from oxtask._internal import flow_parameters, flow_signals, inputs, log_lines
 from oxtask._internal.deadlines import BodyTimedOut
 from oxtask._internal.engine import Body, Call, hooks
@@ -56,10 +57,12 @@ def prepared(running: FlowRunning, wait_for: Any) -> Steps:
     if record.state is not None and record.state.is_final():
         return _read_back(running)
     try:
-        if flow.isasync:
+        if flow.isasync and _core.needs_resolving((running.parameters, wait_for)):
             yield Call(inputs.await_futures, ((running.parameters, wait_for),))
-        inputs.check_wait_for(wait_for)
-        running.parameters = inputs.resolve_one(running.parameters)
+        if wait_for is not None:
+            inputs.check_wait_for(wait_for)
+        if _core.needs_resolving(running.parameters):
+            running.parameters = inputs.resolve_one(running.parameters)
     except UpstreamTaskError as error:
         running.error = error
         running.enter(engine_state(StateType.PENDING, "NotReady", message=str(error)))

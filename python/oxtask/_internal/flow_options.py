@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from oxtask._internal import functions, option_checks
+from oxtask._internal.light_typing import Protocol, TypedDict
 from oxtask._internal.text import short_repr
 
 if TYPE_CHECKING:
@@ -263,6 +263,8 @@ def bound(flow: FlowT, instance: Any, owner: type | None) -> FlowT:
         receiver = type(instance) if owner is None else owner
     if receiver is None:
         return flow
-    copied = copy.copy(flow)
+    from copy import copy  # noqa: PLC0415 - start-up time
+
+    copied = copy(flow)
     vars(copied)["_receiver"] = receiver
     return copied

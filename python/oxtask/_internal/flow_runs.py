@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from oxtask._internal import flow_parameters
@@ -102,7 +102,7 @@ class FlowRunning:
             persist_result=bool(self.flow.persist_result),
             is_async=self.flow.isasync,
         )
-        with tags(*self._tags), context:
+        with tags(*self._tags) if self._tags else nullcontext(), context:
             yield
 
     def show_parameters(self) -> None:

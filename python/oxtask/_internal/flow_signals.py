@@ -42,7 +42,10 @@ class _Watch:
         from signal import SIGTERM, signal  # noqa: PLC0415 - start-up time
 
         self.received = None
-        self._previous = signal(SIGTERM, self.handle)
+        try:
+            self._previous = signal(SIGTERM, self.handle)
+        except ValueError:  # Python is a guest in another program, which keeps signals to itself
+            self._previous = None
 
     def end(self) -> None:
         """Put back what was there, after the last run, and hand on the signal."""
@@ -97,7 +100,13 @@ def awatched() -> Iterator[None]:
         return
     import asyncio  # noqa: PLC0415 - start-up time
 
-    entry = (asyncio.current_task(), asyncio.get_running_loop())
+    try:
+        entry: tuple[Any, Any] = (asyncio.current_task(), asyncio.get_running_loop())
+    except RuntimeError:  # another kind of event loop
+        entry = (None, None)
+    if entry[0] is None:
+        yield
+        return
     _watch.begin()
     _watch.tasks.append(entry)
     try:

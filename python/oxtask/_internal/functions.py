@@ -126,7 +126,8 @@ def key_of(fn: Any) -> str:
         return f"{name}-unknown"
     digest = _digest(code, 0)
     while isinstance(fn, partial):
-        digest = _add([_plain_text((fn.args, sorted(fn.keywords.items())))], digest)
+        if fn.args or fn.keywords:
+            digest = _add([_plain_text((fn.args, sorted(fn.keywords.items())))], digest)
         fn = fn.func
     return f"{name}-{digest:08x}"
 

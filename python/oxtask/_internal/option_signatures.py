@@ -1,10 +1,11 @@
-"""Signatures of functions that take the options of a task, or of a flow, by keyword.
+"""What `inspect` is told of the signatures of tasks, and of functions that take their options.
 
 What type checkers read from ``**options: Unpack[...]``, `inspect` reads from these.
 """
 
 from __future__ import annotations
 
+from types import MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -30,6 +31,23 @@ def takes_options(
         return function
 
     return describe
+
+
+class InstanceSignature:
+    """Shows `inspect` the signature of the function of a task, without what it is bound to.
+
+    A class attribute; the class itself has the signature of its constructor.
+    """
+
+    def __get__(self, task: Any, owner: type | None = None) -> Signature:
+        if task is None:
+            raise AttributeError("__signature__")
+        from inspect import signature  # noqa: PLC0415 - start-up time
+
+        function = task.fn
+        return signature(
+            function if task._receiver is None else MethodType(function, task._receiver)
+        )
 
 
 class _OptionsSignature:

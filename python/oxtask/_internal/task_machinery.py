@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
+from oxtask._internal.option_signatures import InstanceSignature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,8 @@ class TaskMachinery(_core.TaskBase):
         _given: dict[str, Any]
         _descriptor: type | None
         _receiver: Any
+
+    __signature__ = InstanceSignature()
 
     @cached_property
     def source_code(self) -> str | None:

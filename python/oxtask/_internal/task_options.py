@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from oxtask._internal import functions, option_checks
+from oxtask._internal.light_typing import Protocol, TypedDict
 from oxtask._internal.text import short_repr
 
 if TYPE_CHECKING:
@@ -98,6 +99,21 @@ def exponential_backoff(backoff_factor: float) -> Callable[[int], list[float]]:
         return [backoff_factor * 2**retry for retry in range(min(retries, MAX_RETRY_DELAYS))]
 
     return delays
+
+
+def check_names(function: str, options: dict[str, Any], known: type) -> None:
+    """Check that options exist.
+
+    Raises:
+        TypeError: If one does not.
+    """
+    for name in options:
+        if name not in known.__annotations__:
+            msg = (
+                f"{function}() got an unexpected keyword argument {name!r}; "
+                f"the options are: {', '.join(known.__annotations__)}"
+            )
+            raise TypeError(msg)
 
 
 def checked(fn: Any, options: dict[str, Any]) -> dict[str, Any]:

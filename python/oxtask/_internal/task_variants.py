@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from oxtask._internal.task_options import HOOK_OPTIONS, TaskOptions
+from oxtask._internal.task_options import HOOK_OPTIONS, TaskOptions, check_names
 
 if TYPE_CHECKING:
     from oxtask._internal.task_machinery import TaskMachinery
@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 
 def with_options(task: TaskT, options: dict[str, Any]) -> TaskT:
     """Return a task like this one with some options replaced."""
-    for name in options:
-        if name not in TaskOptions.__annotations__:
-            msg = f"with_options() got an unexpected keyword argument {name!r}"
-            raise TypeError(msg)
+    check_names("with_options", options, TaskOptions)
     given = {**task._given, **_current(task), **options}
     if given["cache_result_in_memory"] is None:
         given["cache_result_in_memory"] = task._given["cache_result_in_memory"]

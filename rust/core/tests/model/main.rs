@@ -23,7 +23,7 @@ use world::World;
 const CASES: u32 = if cfg!(debug_assertions) { 500 } else { 10_000 };
 
 fn config() -> Config {
-    let mut config = Config::default();
+    let mut config = Config { source_file: Some(file!()), ..Config::default() };
     #[allow(clippy::disallowed_methods)] // the knobs of a test
     let given = |name| std::env::var_os(name).is_some();
     if !given("PROPTEST_CASES") {

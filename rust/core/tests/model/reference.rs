@@ -78,13 +78,12 @@ impl Reference {
 
     // --- submission -------------------------------------------------------------------------------------------
 
-    pub(crate) fn add_group(&mut self) -> usize {
+    pub(crate) fn add_group(&mut self) {
         self.first_failed.push(None);
         self.rings.push(0);
-        self.rings.len() - 1
     }
 
-    pub(crate) fn add_run(&mut self, group: usize, lane: Lane, inputs: Vec<usize>) -> usize {
+    pub(crate) fn add_run(&mut self, group: usize, lane: Lane, inputs: Vec<usize>) {
         let run = self.runs.len();
         let pending: Vec<_> = inputs.iter().copied().filter(|&input| !self.is_done(input)).collect();
         let (count, watches) = (pending.len(), Vec::new());
@@ -103,7 +102,6 @@ impl Reference {
             pending: count,
             watches,
         });
-        run
     }
 
     /// Queues a run that waits for nothing.
@@ -160,6 +158,19 @@ impl Reference {
                 *sure = false;
             }
         }
+    }
+
+    /// The pool was cancelled: what must have been handed out.
+    pub(crate) fn clear(&mut self) -> (Vec<usize>, Vec<usize>) {
+        let (mut runs, mut callbacks) = (Vec::new(), Vec::new());
+        for entry in self.threads.drain(..).chain(self.loops.drain(..)) {
+            match entry {
+                Entry::Run { run, sure: true } => runs.push(run),
+                Entry::Run { .. } => (),
+                Entry::Callback(run) => callbacks.push(run),
+            }
+        }
+        (runs, callbacks)
     }
 
     // --- the life of an attempt -------------------------------------------------------------------------------
@@ -232,7 +243,7 @@ impl Reference {
                         self.look(dependent);
                     }
                 }
-                Watch::Inbox => self.told.push_back(u32::try_from(run).expect("few runs")),
+                Watch::Inbox => self.told.push_back(crate::world::small(run)),
                 Watch::Callback(callback) => callbacks.push(callback),
             }
         }

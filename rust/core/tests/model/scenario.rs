@@ -36,6 +36,9 @@ fn groups() -> impl Strategy<Value = GroupPlan> {
 pub(crate) fn scenarios() -> impl Strategy<Value = Scenario> {
     let slots = prop_oneof![4 => 1_usize..5, 1 => Just(usize::MAX)];
     let groups = prop::collection::vec(groups(), 1..8);
-    let moves = prop::collection::vec(any::<u32>(), 0..200);
+    let moves = prop_oneof![
+        1 => prop::collection::vec(any::<u32>(), 0..40),
+        4 => prop::collection::vec(any::<u32>(), 100..=200),
+    ];
     (slots, groups, moves).prop_map(|(slots, groups, moves)| Scenario { slots, groups, moves })
 }
