@@ -6,11 +6,14 @@ import asyncio
 import inspect
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import pydantic
 import pytest
 
 from oxtask import Flow, flow, task
+from oxtask._core import TaskRunFuture
 from oxtask.context import FlowRunContext
 
 
@@ -205,6 +208,34 @@ def test_who_is_bound_is_an_argument_but_not_recorded():
         ({"self": keeper, "key": 3}, {"key": 3}, "kim of 3"),
         ({"cls": Keeper, "key": 4}, {"key": 4}),
     ]
+
+
+def test_what_a_method_is_bound_to_is_passed_as_it_is():
+    """FL-10: even if it holds futures"""
+    seen = []
+
+    @task
+    def one():
+        return 1
+
+    @dataclass
+    class Holder:
+        future: Any
+
+        @flow
+        def look(self, x):
+            seen.append(self)
+            return x
+
+    @flow
+    def main():
+        holder = Holder(one.submit())
+        x = holder.look(one.submit())
+        assert seen[0] is holder
+        assert isinstance(holder.future, TaskRunFuture)
+        return x
+
+    assert main() == 1
 
 
 def test_a_method_may_use_tasks_that_are_methods():

@@ -272,8 +272,8 @@ def test_the_options_are_the_same_everywhere():
     """FL-08"""
     constructor = set(inspect.signature(Flow.__init__).parameters) - {"self", "fn"}
     assert constructor == OPTIONS
-    decorator = set(inspect.signature(flow).parameters) - {"__fn"}
-    assert decorator == set(inspect.signature(Flow.with_options).parameters) - {"self"}
+    assert set(inspect.signature(flow).parameters) - {"__fn"} == OPTIONS
+    assert set(inspect.signature(Flow.with_options).parameters) - {"self"} == OPTIONS
 
 
 GIVEN = {

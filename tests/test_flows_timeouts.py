@@ -11,6 +11,7 @@ from flow_ways import WAYS, call, logs_fixture, made, ran_fixture, shown  # noqa
 
 from oxtask import flow, task
 from oxtask.exceptions import FlowRunTimeoutError, TaskRunTimeoutError
+from oxtask.futures import as_completed
 
 SECONDS = 0.1
 
@@ -134,6 +135,34 @@ def test_no_task_starts_after_the_deadline():
     with pytest.raises(FlowRunTimeoutError):
         main()
     assert begun == ["before", "before"]
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda: sleeper.submit().wait(),
+        lambda: sleeper.submit().result(raise_on_failure=False),
+        lambda: sleeper.map([30, 30]).wait(),
+        lambda: sleeper.map([30, 30]).result(raise_on_failure=False),
+        lambda: sleeper(return_state=True),
+        lambda: sleeper.submit(return_state=True),
+        lambda: list(as_completed([sleeper.submit()])),
+    ],
+)
+def test_a_wait_for_a_run_is_interrupted_even_if_it_never_raises(wait):
+    """FL-76"""
+    after = []
+
+    @flow(timeout_seconds=SECONDS)
+    def main():
+        wait()
+        after.append("went on")
+
+    started = time.monotonic()
+    with pytest.raises(FlowRunTimeoutError):
+        main()
+    assert time.monotonic() - started < 5
+    assert after == []
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -262,6 +262,25 @@ def test_a_coroutine_that_a_flow_returns_is_run_inside_of_it(logs, way):
     assert [shown(log)[-1] for log in logs] == ["Completed", "Completed"]
 
 
+def test_a_coroutine_that_an_async_flow_returns_is_awaited(way):
+    """FL-59, W21"""
+    if way == "sync":
+        return
+    loops = []
+
+    async def child():
+        loops.append(asyncio.get_running_loop())
+        return 5
+
+    @flow
+    async def main():
+        loops.append(asyncio.get_running_loop())
+        return child()
+
+    assert asyncio.run(main()) == 5
+    assert loops[0] is loops[1]
+
+
 def test_a_coroutine_that_fails_fails_the_flow_that_returns_it(logs, way):
     """FL-59, W21"""
 

@@ -283,7 +283,7 @@ def test_a_field_as_default_stands_for_its_value(submitted):
 
     def both():
         if submitted:
-            return fields.map([1, 2]).result() + [fields.submit(3, x=4).result()]
+            return [*fields.map([1, 2]).result(), fields.submit(3, x=4).result()]
         return [fields(1), fields(2), fields(3, x=4)]
 
     assert flow(both)() == [(3, [1]), (3, [2]), (4, [3])]

@@ -61,7 +61,7 @@ def test_submit_is_sync_in_async_flows_too(made):
 
 def test_submit_needs_a_flow():
     """17.2"""
-    with pytest.raises(RuntimeError, match="Unable to determine task runner.*'add'"):
+    with pytest.raises(RuntimeError, match=r"Unable to determine task runner.*'add'"):
         add.submit(1)
 
 

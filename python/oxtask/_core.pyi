@@ -226,6 +226,9 @@ class Run:
     def arm(self, seconds: float) -> bool:
         """Take the run away from this thread after ``seconds``; false if that cannot be done."""
 
+    def enter_body(self) -> None:
+        """Begin the body: from here to `seal` the thread can be interrupted for the run."""
+
     def seal(self) -> bool:
         """End the body: nobody takes the run away any more; false if somebody has."""
 

@@ -23,13 +23,14 @@ from typing import (
     Generic,
     Literal,
     ParamSpec,
-    Protocol,
     TypeVar,
     overload,
 )
 
 from oxtask._internal import flow_options
 from oxtask._internal.flow_options import FlowOptions, FlowStateHook
+from oxtask._internal.light_typing import Protocol
+from oxtask._internal.option_signatures import InstanceSignature, takes_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -47,25 +48,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 P = ParamSpec("P")
 P2 = ParamSpec("P2")
-
-
-class _ShownSignature:
-    """The signature of a flow as `inspect` sees it: without what a bound flow passes by itself.
-
-    Without it `inspect` takes flows for methods written in C, because they have a ``__get__``.
-    """
-
-    def __get__(self, flow: Flow[..., Any] | None, owner: type[Any]) -> Any:
-        if flow is None:
-            return None
-        from inspect import signature  # noqa: PLC0415 - start-up time
-
-        shown = signature(flow.fn)
-        hidden = flow._receiver_name()
-        if hidden is None:
-            return shown
-        parameters = shown.parameters.values()
-        return shown.replace(parameters=[kept for kept in parameters if kept.name != hidden])
 
 
 class Flow(Generic[P, R]):
@@ -102,7 +84,7 @@ class Flow(Generic[P, R]):
         ReservedArgumentError: If a parameter of ``fn`` is named ``return_state`` or ``wait_for``.
     """
 
-    __signature__ = _ShownSignature()
+    __signature__ = InstanceSignature()
     any_logs_prints: ClassVar[bool] = False
     """Whether some flow of this process logs prints; tasks then ask the flow they run in."""
 
@@ -243,6 +225,7 @@ class Flow(Generic[P, R]):
 
         return parameter_schema(self.fn)
 
+    @takes_options(__init__, "self", FlowOptions)
     def with_options(self, **options: Unpack[FlowOptions]) -> Self:
         """Return a flow like this one with other options.
 
@@ -304,7 +287,8 @@ class _FlowDecorator(Protocol):
 def flow(__fn: Callable[P, R], /, **options: Unpack[FlowOptions]) -> Flow[P, R]: ...
 @overload
 def flow(__fn: None = None, /, **options: Unpack[FlowOptions]) -> _FlowDecorator: ...
-def flow(__fn: Any = None, /, **options: Unpack[FlowOptions]) -> Any:
+@takes_options(Flow.__init__, "__fn", FlowOptions)
+def flow(__fn: Any = None, /, **options: Any) -> Any:
     """Make a flow of a function; used as ``@flow`` or ``@flow(...)``.
 
     Args:

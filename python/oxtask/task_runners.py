@@ -212,7 +212,7 @@ class ThreadPoolTaskRunner(TaskRunner[Any]):
         runner = self._runner
         try:
             if runner is not None:
-                _shut_down(runner, failed=kind is not None)
+                _shut_down(runner, kind)
         finally:
             self._runner = None
             super().__exit__(kind, error, traceback)
@@ -231,10 +231,13 @@ class ThreadPoolTaskRunner(TaskRunner[Any]):
         return f"{type(self).__name__}(max_workers={self._max_workers})"
 
 
-def _shut_down(runner: _core.Runner, *, failed: bool) -> None:
-    """Wait for what was submitted; after a failure, drop what has not started."""
-    if failed:
-        runner.cancel_all()
+def _shut_down(runner: _core.Runner, error: type[BaseException] | None) -> None:
+    """Wait for what was submitted; after an error, drop what has not started.
+
+    At Ctrl-C and the like, what is under way is told to stop, and nobody waits for it.
+    """
+    if error is not None:
+        runner.cancel_all(running=not issubclass(error, (Exception, GeneratorExit)))
     try:
         runner.drain()
     except BaseException:

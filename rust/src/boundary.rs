@@ -208,6 +208,25 @@ impl<'py, T> Enter<'py> for Bound<'py, T> {
     }
 }
 
+/// Calls `callable(first, second)`.
+#[inline]
+pub(crate) fn call_two(
+    py: Python<'_>,
+    callable: &Py<PyAny>,
+    first: &Bound<'_, PyAny>,
+    second: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let args = [ptr::null_mut(), first.as_ptr(), second.as_ptr()];
+    let count = 2 | ffi::PY_VECTORCALL_ARGUMENTS_OFFSET;
+    // SAFETY: as in `call_one`.
+    unsafe {
+        let result = entered(|| {
+            unwinding::PyObject_Vectorcall(callable.as_ptr(), args.as_ptr().add(1), count, ptr::null_mut())
+        });
+        Bound::from_owned_ptr_or_err(py, result).map(drop)
+    }
+}
+
 /// How a coroutine answered a `send`.
 pub(crate) enum Sent<'py> {
     Yielded(Bound<'py, PyAny>),
@@ -311,7 +330,7 @@ impl<T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True, BaseType = PyAny> 
         };
         let class = T::type_object_raw(py);
         // SAFETY: attached. The object is as large as one that `PyO3` made, zeroed, and its value lies at the same
-        // place; nothing but the value needs initialising, which `first` has checked by the sizes. It is tracked by
+        // place; nothing but the value needs initialising, as `first` has checked by the sizes. It is tracked by
         // the collector, and may be untracked at any time.
         unsafe {
             let object = ffi::PyType_GenericAlloc(class, 0);
@@ -330,8 +349,9 @@ impl<T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True, BaseType = PyAny> 
         let place = std::ptr::from_ref(object.get()) as usize - object.as_ptr() as usize;
         // SAFETY: attached; reads the size in a type that is alive.
         let size = unsafe { (*T::type_object_raw(py)).tp_basicsize };
-        let only_value = usize::try_from(size) == Ok(place + size_of::<T>());
-        if only_value && std::mem::align_of::<T>() <= std::mem::align_of::<ffi::PyObject>() {
+        // What follows the value is at most a list of weak references, which is empty when zeroed.
+        let room = usize::try_from(size).unwrap_or(0).checked_sub(place + size_of::<T>());
+        if room.is_some_and(|room| room <= size_of::<usize>()) && std::mem::align_of::<T>() <= std::mem::align_of::<ffi::PyObject>() {
             let _ = self.offset.set(py, place);
         }
         Ok(object)

@@ -53,6 +53,9 @@ pub(crate) struct RunTask {
     progress: Mutex<Progress>,
 }
 
+/// Makes the drivers of coroutines.
+static TASKS: boundary::Maker<RunTask> = boundary::Maker::new();
+
 impl RunTask {
     pub(crate) fn is_of(&self, group: &Runs, index: u32) -> bool {
         let run = self.run.get();
@@ -204,6 +207,7 @@ impl RunTask {
             enter: this.enter.clone_ref(py),
             leave: this.leave.clone_ref(py),
         };
+        let _stepping = home.seat.stepping();
         resume(py, &home, &slf, raised);
     }
 }
@@ -275,7 +279,7 @@ fn prepare<'py>(
         seat: Arc::clone(&home.seat),
         progress: Mutex::new(Progress::default()),
     };
-    Bound::new(py, task)
+    TASKS.make(py, task)
 }
 
 /// Steps a coroutine, with an exception if `raised`, and sees to what it asks for.
@@ -297,8 +301,7 @@ pub(crate) fn resume(
         true => Some(cancelled_error(py, message)),
         false => raised,
     };
-    loops::stepped_in(&home.seat);
-    let answer = loops::step(&home.seat, &this.pool, || step(py, home, task, raised));
+    let answer = loops::step(&this.pool, || step(py, home, task, raised));
     let error = match answer {
         Sent::Yielded(what) => match suspend(home, task, &what) {
             Ok(()) => return,
@@ -318,7 +321,7 @@ fn step<'py>(
     raised: Option<PyErr>,
 ) -> Sent<'py> {
     let this = task.get();
-    let swap = |function: &Py<PyAny>| function.bind(py).enter((home.event_loop, task)).map(drop);
+    let swap = |function: &Py<PyAny>| boundary::call_two(py, function, home.event_loop, task.as_any());
     if let Err(error) = swap(&home.enter) {
         return Sent::Raised(error);
     }

@@ -49,6 +49,12 @@ impl Seat {
         since != 0 && clock::since(since) > STUCK
     }
 
+    /// Notes that steps begin; a burst notes it again whenever it looks at the clock.
+    pub(crate) fn stepping(&self) -> Stepping<'_> {
+        self.stepping_since.store(clock::now(), Ordering::Relaxed);
+        Stepping(self)
+    }
+
     fn wake(&self) {
         if !self.woken.swap(true, Ordering::AcqRel) {
             // SAFETY: writes one byte to a pipe that is never closed. A full pipe has woken the loop already.
@@ -143,15 +149,17 @@ fn run(seat: Arc<Seat>, reader: libc::c_int) {
 }
 
 /// Runs one step of a coroutine of `pool`, whose slot the run holds.
-pub(crate) fn step<T>(seat: &Seat, pool: &RunPool, body: impl FnOnce() -> T) -> T {
-    let result = workers::holding(Some(pool), |_| body());
-    seat.stepping_since.store(0, Ordering::Relaxed);
-    result
+pub(crate) fn step<T>(pool: &RunPool, body: impl FnOnce() -> T) -> T {
+    workers::holding(Some(pool), |_| body())
 }
 
-/// Notes that a step begins.
-pub(crate) fn stepped_in(seat: &Seat) {
-    seat.stepping_since.store(clock::now(), Ordering::Relaxed);
+/// Marks a loop as inside steps until dropped.
+pub(crate) struct Stepping<'a>(&'a Seat);
+
+impl Drop for Stepping<'_> {
+    fn drop(&mut self) {
+        self.0.stepping_since.store(0, Ordering::Relaxed);
+    }
 }
 
 /// Called by the loop when its pipe can be read.
@@ -181,9 +189,15 @@ impl Drain {
         let home = coroutine::Home { seat: Arc::clone(&self.seat), event_loop, enter, leave };
         let started = clock::now();
         let mut count = 0;
+        let _stepping = self.seat.stepping();
         let mut over = || {
             count += 1;
-            count % STEPS_A_LOOK == 0 && clock::since(started) > BURST
+            if count % STEPS_A_LOOK != 0 {
+                return false;
+            }
+            let now = clock::now();
+            self.seat.stepping_since.store(now, Ordering::Relaxed);
+            Duration::from_nanos(now - started) > BURST
         };
         let mut left = self.seat.resumable.lock().len();
         while left > 0 && !over() {

@@ -93,6 +93,8 @@ pub(crate) struct Run {
     pub(crate) seat: Option<Arc<Seat>>,
     /// The input, or the pair of arguments that took its place.
     input: Mutex<(Shape, Option<Py<PyAny>>)>,
+    /// The body that the thread was in before this one; `None` outside of the body.
+    outer: Mutex<Option<Option<(Runs, u32)>>>,
 }
 
 /// Makes the handles that contexts hold.
@@ -108,7 +110,15 @@ impl Run {
     ) -> Self {
         let input = Mutex::new((group.work.shape, input));
         let seat = seat.cloned();
-        Self { group, index, attempt: AtomicU32::new(attempt), view: Mutex::new(None), seat, input }
+        let outer = Mutex::new(None);
+        Self { group, index, attempt: AtomicU32::new(attempt), view: Mutex::new(None), seat, input, outer }
+    }
+
+    fn leave_body(&self, py: Python<'_>) {
+        let outer = self.outer.lock().take();
+        if let (Some(seat), Some(outer)) = (&self.seat, outer) {
+            seat.exit(py, outer);
+        }
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -222,11 +232,20 @@ impl Run {
         true
     }
 
+    /// Begins the body: from here to `seal` the thread can be interrupted for the run.
+    fn enter_body(&self) {
+        if let Some(seat) = &self.seat {
+            let outer = seat.enter(&self.group, self.index);
+            *self.outer.lock() = Some(outer);
+        }
+    }
+
     /// Ends the body: from here on no deadline and no cancellation takes the run away.
     ///
     /// False if one did before.
-    fn seal(&self) -> bool {
-        match self.group.fence(self.index, self.number()) {
+    fn seal(&self, py: Python<'_>) -> bool {
+        self.leave_body(py);
+        match self.group.seal(self.index, self.number()) {
             Some((attempt, kept)) => {
                 self.attempt.store(attempt, Ordering::Relaxed);
                 drop(kept);
@@ -357,7 +376,6 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
     let input = begun.input.into_bound(py);
     let Some(input) = ready_input(py, group, index, attempt, input) else { return };
     begin_retry(group, index, attempt);
-    let outer = seat.and_then(|seat| seat.enter(group, index));
     let run = Run::new(Arc::clone(group), index, attempt, seat, Some(input.clone().unbind()));
     let run = match RUNS.make(py, run) {
         Ok(run) => run,
@@ -369,12 +387,10 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
         drop(group.keep(index, attempt, input.clone().unbind()));
     }
     let ended = context::within(py, spec.context.as_ref(), run.as_any(), || {
-        if spec.rich { drive(py, spec, &run, &input) } else { plain(py, spec, &run, &input) }
+        if spec.rich { drive(py, spec, &run, &input) } else { plain(py, spec, &run, &input, seat) }
     })
     .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error))));
-    if let Some(seat) = seat {
-        seat.exit(py, outer);
-    }
+    run.get().leave_body(py);
     let attempt = run.get().number();
     drop(run);
     finish(py, group, index, attempt, ended, input);
@@ -426,8 +442,16 @@ pub(crate) fn take_over(
 
 /// Calls the body and nothing else.
 #[inline]
-fn plain(py: Python<'_>, spec: &Spec, run: &Bound<'_, Run>, input: &Bound<'_, PyAny>) -> Ended {
+fn plain(
+    py: Python<'_>,
+    spec: &Spec,
+    run: &Bound<'_, Run>,
+    input: &Bound<'_, PyAny>,
+    seat: Option<&Arc<Seat>>,
+) -> Ended {
     let function = &spec.plan.get().function;
+    // The thread can be interrupted for the run while it is in the user's function, and not a moment longer.
+    let outer = seat.and_then(|seat| seat.enter(&run.get().group, run.get().index));
     let result = match spec.shape {
         Shape::One => boundary::call_one(py, function, input),
         Shape::Args => boundary::call(py, function, input, None),
@@ -436,6 +460,9 @@ fn plain(py: Python<'_>, spec: &Spec, run: &Bound<'_, Run>, input: &Bound<'_, Py
             Err(error) => Err(error),
         },
     };
+    if let Some(seat) = seat {
+        seat.exit(py, outer);
+    }
     ended(py, false, run, result)
 }
 

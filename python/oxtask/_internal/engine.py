@@ -283,6 +283,8 @@ class _WorkerBody:
     def __call__(self, step: Body) -> Any:
         if step.timeout_seconds is not None:
             log_lines.cannot_interrupt(self.run.record, self.task)
+        self.run.enter_body()
+        if step.timeout_seconds is not None:
             self.run.arm(step.timeout_seconds)
         value = call_body(self.task, step)
         return collected(value) if self.task.isgenerator else value

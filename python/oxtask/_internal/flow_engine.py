@@ -169,6 +169,8 @@ async def _abody(running: FlowRunning, step: Body) -> Any:
         value = await step.function(*args, **kwargs)
         if type(value) in _PLAIN:
             return value
+        if isinstance(value, CoroutineType):
+            value = await value
         await inputs.await_futures(value)
         return _settled(running, value)
 

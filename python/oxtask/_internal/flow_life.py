@@ -62,7 +62,7 @@ def prepared(running: FlowRunning, wait_for: Any) -> Steps:
         if wait_for is not None:
             inputs.check_wait_for(wait_for)
         if _core.needs_resolving(running.parameters):
-            running.parameters = inputs.resolve_one(running.parameters)
+            running.parameters = _resolved(running)
     except UpstreamTaskError as error:
         running.error = error
         running.enter(engine_state(StateType.PENDING, "NotReady", message=str(error)))
@@ -82,6 +82,17 @@ def prepared(running: FlowRunning, wait_for: Any) -> Steps:
 
         record.name = custom_name(flow.flow_run_name, running.parameters, "flow_run_name")
     return (yield from attempt(running))
+
+
+def _resolved(running: FlowRunning) -> dict[str, Any]:
+    """Return the parameters with results in place of futures and states.
+
+    What a flow is bound to is not looked into: a method gets that very object.
+    """
+    given = running.parameters
+    receiver = running.flow._receiver_name()
+    resolved = inputs.resolve_one({name: given[name] for name in given if name != receiver})
+    return {name: given[name] if name == receiver else resolved[name] for name in given}
 
 
 def _read_back(running: FlowRunning) -> None:

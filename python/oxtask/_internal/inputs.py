@@ -27,7 +27,7 @@ from oxtask.utilities.annotations import (
     quote,
     unmapped,
 )
-from oxtask.utilities.collections import StopVisiting, visit_collection
+from oxtask.utilities.collections import StopVisiting, isiterable, visit_collection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,15 +58,23 @@ def _record_types() -> tuple[type, ...]:
     return FlowRun, TaskRun
 
 
+def _is_under(kind: type[BaseAnnotation[Any]], context: dict[str, Any]) -> bool:
+    return any(isinstance(held, kind) for held in context["annotations"])
+
+
 def native_futures(value: Any) -> list[Any]:
     """Return the core's futures in ``value`` that must end before it can be resolved."""
     found: list[Any] = []
 
     def visit(item: Any, context: dict[str, Any]) -> Any:
-        if any(isinstance(held, quote) for held in context["annotations"]):
+        if _is_under(quote, context):
             raise StopVisiting
-        if isinstance(item, _core.TaskRunFuture):
-            found.append(item)
+        inner = item
+        if _is_under(opaque, context):
+            while isinstance(inner, BaseAnnotation) and not isinstance(inner, quote):
+                inner = inner.unwrap()
+        if isinstance(inner, _core.TaskRunFuture):
+            found.append(inner)
         return item
 
     visit_collection(value, visit, context={"annotations": ()}, return_data=False)
@@ -131,20 +139,22 @@ def _arguments_in(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _resolve_visit(item: Any, context: dict[str, Any]) -> Any:
-    annotations: tuple[BaseAnnotation[Any], ...] = context["annotations"]
-    if any(isinstance(held, quote) for held in annotations):
+    if _is_under(quote, context):
         raise StopVisiting
-    is_opaque = any(isinstance(held, opaque) for held in annotations)
+    is_opaque = _is_under(opaque, context)
+    if is_opaque and isinstance(item, BaseAnnotation):
+        # The walk ends here, but the annotations inside have their say.
+        if isinstance(item, quote):
+            return item.unwrap()
+        return _resolve_visit(item.unwrap(), {"annotations": (*context["annotations"], item)})
+    allow_failed = _is_under(allow_failure, context)
+    value = item
     if isinstance(item, (_core.TaskRunFuture, Future)):
-        allow = any(isinstance(held, allow_failure) for held in annotations)
-        value = future_value(item, allow_failed=allow)
+        value = future_value(item, allow_failed=allow_failed)
     elif is_state(item):
-        allow = any(isinstance(held, allow_failure) for held in annotations)
-        value = state_value(item, allow_failed=allow)
-    else:
-        value = item
+        value = state_value(item, allow_failed=allow_failed)
     if isinstance(value, _record_types()) and not is_opaque:
-        name = type(value).__name__
+        name = next(kind.__name__ for kind in _record_types() if isinstance(value, kind))
         msg = (
             f"Passing a `{name}` object as a task argument is not supported. Pass the fields that "
             "you need, or wrap the object in `opaque`"
@@ -253,7 +263,7 @@ def map_source(value: Any) -> Any:
         content = resolve(content, allow_failed=allow)
         if isinstance(content, BaseException):
             return unmapped(content)
-    if hasattr(content, "__next__"):
+    if hasattr(content, "__next__") and isiterable(content):
         content = read(content)
     for layer in reversed(layers):
         content = layer.rewrap(content)

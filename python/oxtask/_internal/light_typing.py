@@ -19,7 +19,11 @@ else:
         """What a typed dict is at run time: a dict whose keys are annotated."""
 
         def __init_subclass__(cls, **options: Any) -> None:
-            """Take the options of a typed dict, which only type checkers read."""
+            """Add the keys of the bases, as a typed dict does; the options are for type checkers."""
+            keys: dict[str, Any] = {}
+            for base in reversed(cls.__mro__):
+                keys.update(vars(base).get("__annotations__", {}))
+            cls.__annotations__ = keys
 
 
 __all__ = ["Protocol", "TypedDict"]

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
+def option_names(options: type) -> list[str]:
+    """Return the names in a typed dict, those of its bases first."""
+    names: dict[str, Any] = {}
+    for kind in reversed(options.__mro__):
+        names.update(getattr(kind, "__annotations__", {}))
+    return list(names)
+
+
 def takes_options(
     template: Callable[..., Any], first: str, options: type
 ) -> Callable[[FunctionT], FunctionT]:
@@ -65,9 +73,10 @@ class _OptionsSignature:
             parameters = [Parameter(first, Parameter.POSITIONAL_OR_KEYWORD)]
             if first.startswith("__"):
                 parameters = [Parameter(first, Parameter.POSITIONAL_ONLY, default=None)]
-            for parameter in signature(template).parameters.values():
-                if parameter.name in options.__annotations__:
-                    parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY))
+            known = signature(template).parameters
+            parameters += [
+                known[name].replace(kind=Parameter.KEYWORD_ONLY) for name in option_names(options)
+            ]
             self._made = Signature(parameters)
         return self._made
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from oxtask._internal import functions, option_checks
 from oxtask._internal.light_typing import Protocol, TypedDict
+from oxtask._internal.option_signatures import option_names
 from oxtask._internal.text import short_repr
 
 if TYPE_CHECKING:
@@ -108,10 +109,10 @@ def check_names(function: str, options: dict[str, Any], known: type) -> None:
         TypeError: If one does not.
     """
     for name in options:
-        if name not in known.__annotations__:
+        if name not in (names := option_names(known)):
             msg = (
                 f"{function}() got an unexpected keyword argument {name!r}; "
-                f"the options are: {', '.join(known.__annotations__)}"
+                f"the options are: {', '.join(names)}"
             )
             raise TypeError(msg)
 

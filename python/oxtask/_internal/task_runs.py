@@ -100,7 +100,8 @@ def log_of(future: TaskRunFuture) -> RunLog[TaskRun]:
     if log is None:
         context = future._context
         log = new_log(future) if context is None else context.copy().run(new_log, future)
-        if started:
+        # The core begins a run before it looks whether its inputs are there.
+        if started and code != NOT_READY:
             log.enter(engine_state(StateType.RUNNING, timestamp=started))
         for retry in future._retries:
             _enter_retry(log, *retry)

@@ -89,6 +89,8 @@ struct Cell<W: Work> {
     stage: Stage<W>,
     attempt: u32,
     watched: bool,
+    /// The attempt's body is over: no cancellation ends the run any more, only what its owner settles.
+    sealed: bool,
 }
 
 /// Who wants to know that a run has ended.
@@ -372,6 +374,7 @@ impl<W: Work> Group<W> {
         match std::mem::replace(&mut cell.stage, Stage::Vacant) {
             Stage::Ready { started, input } => {
                 cell.attempt += 1;
+                cell.sealed = false;
                 let started = if started == 0 { now } else { started };
                 cell.stage = Stage::Running { started, kept: None };
                 Some(Begun { attempt: cell.attempt, input })
@@ -396,6 +399,23 @@ impl<W: Work> Group<W> {
         }
     }
 
+    /// Ends the body of an attempt: from here on only its owner decides how the run goes on.
+    ///
+    /// Returns the attempt with which it does, or `None` if the run was taken away before.
+    pub fn seal(&self, index: u32, attempt: u32) -> Option<(u32, Option<W::Input>)> {
+        let mut cell = self.cell(index).lock();
+        if cell.attempt != attempt {
+            return None;
+        }
+        let Stage::Running { kept, .. } = &mut cell.stage else {
+            return None;
+        };
+        let input = kept.take();
+        cell.attempt += 1;
+        cell.sealed = true;
+        Some((cell.attempt, input))
+    }
+
     /// Ends an attempt and begins the next on the spot.
     pub fn begin_again(&self, index: u32, attempt: u32) -> Option<u32> {
         let mut cell = self.cell(index).lock();
@@ -403,6 +423,7 @@ impl<W: Work> Group<W> {
             return None;
         }
         cell.attempt += 1;
+        cell.sealed = false;
         Some(cell.attempt)
     }
 
@@ -427,6 +448,7 @@ impl<W: Work> Group<W> {
         let mut cell = self.cell(index).lock();
         match cell.stage {
             Stage::Running { started, .. } if cell.attempt == attempt => {
+                cell.sealed = false;
                 let old = std::mem::replace(&mut cell.stage, Stage::Delayed { started, input });
                 drop(cell);
                 drop(old);
@@ -488,7 +510,8 @@ impl<W: Work> Group<W> {
     pub fn cancel(self: &Arc<Self>, index: u32, now: u64) -> Cancelled<W> {
         let outcome = Outcome::Cancelled;
         let mut cell = self.cell(index).lock();
-        if matches!(cell.stage, Stage::Done { .. } | Stage::Vacant) {
+        // A sealed run has ended but for its hooks.
+        if cell.sealed || matches!(cell.stage, Stage::Done { .. } | Stage::Vacant) {
             return Cancelled::Done;
         }
         let started = match cell.stage {
@@ -657,7 +680,7 @@ pub struct Settled<W: Work> {
 
 impl<W: Work> Cell<W> {
     fn new(stage: Stage<W>) -> Mutex<Self> {
-        Mutex::new(Self { stage, attempt: 0, watched: false })
+        Mutex::new(Self { stage, attempt: 0, watched: false, sealed: false })
     }
 
     fn phase(&self) -> Phase {
