@@ -224,8 +224,12 @@ def test_a_flow_can_be_a_task():
     assert seen == [(True, True)] * 3
 
 
-def test_a_flow_can_be_the_function_of_another():
+def test_a_task_or_a_flow_can_be_the_function_of_a_flow():
     """FL-100"""
+    around = flow(one)
+    assert (around.name, around.version) == ("one", flow(one.fn).version)
+    assert around(3) == 3
+    assert asyncio.run(flow(aone)(5)) == 5
     inner = flow(version="7")(one.fn)
     outer = flow(name="outer", retries=2)(inner)
     assert (outer(4), outer.name, outer.retries) == (4, "outer", 2)

@@ -109,7 +109,7 @@ def test_an_object_is_not_kept_alive():
     holder = Holder(1)
     gone = weakref.ref(holder)
     holder.plus()
-    flow(lambda: holder.plus.submit().result())()
+    flow(lambda held: held.plus.submit().result())(holder)
     del holder
     gc.collect()
     assert gone() is None

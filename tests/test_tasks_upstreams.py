@@ -70,7 +70,9 @@ def test_a_run_whose_upstream_did_not_complete_never_starts(upstream, made, how)
     def main():
         blocked = UPSTREAMS[upstream]()
         blocked.wait()
-        future = watched.submit(blocked) if how == "argument" else watched.submit(wait_for=[blocked])
+        future = (
+            watched.submit(blocked) if how == "argument" else watched.submit(wait_for=[blocked])
+        )
         state = future.state if future.wait() is None else None
         text = f"Upstream task run '{blocked.task_run_id}' did not reach a 'COMPLETED' state."
         assert (state.name, state.type.value, state.message) == ("NotReady", "PENDING", text)
@@ -146,7 +148,9 @@ def test_a_state_of_a_flow_run_names_that_run():
     @flow
     def main():
         state = broken(return_state=True)
-        with pytest.raises(UpstreamTaskError, match=f"flow run '{state.state_details.flow_run_id}'"):
+        with pytest.raises(
+            UpstreamTaskError, match=f"flow run '{state.state_details.flow_run_id}'"
+        ):
             identity(state)
         with pytest.raises(UpstreamTaskError, match=r"state 'Failed\('mine'\)'"):
             identity(Failed(message="mine"))

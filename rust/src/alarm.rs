@@ -90,12 +90,16 @@ impl Alarm {
         });
         let at = clock::now() + timers::nanoseconds(workers::seconds_of(seconds));
         runtime::get().timers.add(at, Entry::Alarm(Arc::clone(&bell)));
+        workers::alarm_set();
         Ok(Self { bell })
     }
 
     /// Nothing is heard of the alarm once this has returned.
     fn cancel(&self, _py: Python<'_>) {
-        *self.bell.live.lock() = false;
+        if !std::mem::replace(&mut *self.bell.live.lock(), false) {
+            return;
+        }
+        workers::alarm_over();
         if self.bell.injected.swap(false, Ordering::Relaxed) {
             let thread = self.bell.thread_id as std::ffi::c_long;
             // SAFETY: attached; null clears what is pending for this very thread.

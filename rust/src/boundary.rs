@@ -288,6 +288,7 @@ pub(crate) fn wait<T>(
 ) -> PyResult<Option<T>> {
     let started = crate::clock::now();
     let main = on_main_thread(py)?;
+    let injectable = !main && workers::is_injectable();
     loop {
         let left = match timeout {
             Some(limit) => {
@@ -299,11 +300,19 @@ pub(crate) fn wait<T>(
             }
             None => None,
         };
-        let slice = if main { Some(left.map_or(SIGNAL_SLICE, |left| left.min(SIGNAL_SLICE))) } else { left };
+        let slice = if main || injectable {
+            Some(left.map_or(SIGNAL_SLICE, |left| left.min(SIGNAL_SLICE)))
+        } else {
+            left
+        };
         if let Some(found) = detached(py, || ready(slice)) {
             return Ok(Some(found));
         }
         py.check_signals()?;
+        if injectable {
+            // An injected exception is raised between two instructions of Python code: here are some.
+            crate::python::breathe(py)?;
+        }
     }
 }
 

@@ -36,6 +36,11 @@ pub(crate) fn is_state(value: &Bound<'_, PyAny>) -> bool {
 
 static FUTURES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
+/// Runs a few instructions of Python code, in which an injected exception is raised.
+pub(crate) fn breathe(py: Python<'_>) -> PyResult<()> {
+    futures(py)?.enter_method0("breathe").map(drop)
+}
+
 /// The module `oxtask._internal.outcomes`: what futures say of ended runs.
 pub(crate) fn futures(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     let module = FUTURES.get_or_try_init(py, || {

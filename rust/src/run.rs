@@ -14,7 +14,7 @@ use crate::boundary::Enter;
 use crate::futures::TaskRunFuture;
 use crate::inputs::{self, Resolve, Unresolved};
 use crate::plan::Plan;
-use crate::workers::{Callback, Seat};
+use crate::workers::{self, Callback, Seat};
 use crate::{boundary, clock, context, error, python};
 
 /// How a run's input becomes arguments.
@@ -233,11 +233,19 @@ impl Run {
     }
 
     /// Begins the body: from here to `seal` the thread can be interrupted for the run.
-    fn enter_body(&self) {
+    ///
+    /// Raises `RunInterrupted` if the runner was cancelled meanwhile.
+    fn enter_body(&self, py: Python<'_>) -> PyResult<()> {
+        if self.group.pool().is_some_and(|pool| pool.is_cancelled()) {
+            workers::cancel(py, &self.group, self.index);
+            let class = python::engine(py)?.getattr("RunInterrupted")?;
+            return Err(PyErr::from_value(class.enter0()?));
+        }
         if let Some(seat) = &self.seat {
             let outer = seat.enter(&self.group, self.index);
             *self.outer.lock() = Some(outer);
         }
+        Ok(())
     }
 
     /// Ends the body: from here on no deadline and no cancellation takes the run away.
@@ -375,6 +383,11 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
     let attempt = begun.attempt;
     let input = begun.input.into_bound(py);
     let Some(input) = ready_input(py, group, index, attempt, input) else { return };
+    if group.pool().is_some_and(|pool| pool.is_cancelled()) {
+        // Taken from the queue before the runner was cancelled, and seen by nobody since.
+        workers::cancel(py, group, index);
+        return;
+    }
     begin_retry(group, index, attempt);
     let run = Run::new(Arc::clone(group), index, attempt, seat, Some(input.clone().unbind()));
     let run = match RUNS.make(py, run) {

@@ -1,6 +1,7 @@
 //! `Runner`: the pool as Python's task runners hold it, and how runs get into it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use oxtask_core::group::{Group, Phase, Watcher};
 use oxtask_core::inbox::Inbox;
@@ -27,6 +28,9 @@ pub(crate) fn interrupt(py: Python<'_>, group: &Runs, index: u32) -> PyResult<()
     }
     Ok(())
 }
+
+/// How often a cancelled pool is looked at while it is drained.
+const CANCELLED_SLICE: Duration = Duration::from_millis(20);
 
 /// More threads than this stuck in bodies past their deadline, and submit refuses.
 const MAX_STUCK: usize = 32;
@@ -120,7 +124,25 @@ impl Runner {
         }
         let limit = futures::limit(timeout)?;
         let waiting = Waiting::begin(py, Edge::none(), &[Some(&self.pool)])?;
-        let heard = boundary::wait(py, limit, |slice| inbox.take(slice));
+        let started = clock::now();
+        let mut heard = Ok(None);
+        while let Ok(None) = heard {
+            let left = limit.map(|limit| limit.saturating_sub(clock::since(started)));
+            if left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
+            // On a cancelled pool runs may still come into the queue, and all workers be stuck.
+            let slice = if self.pool.is_cancelled() {
+                cancel_jobs(py, self.pool.cancel());
+                Some(left.map_or(CANCELLED_SLICE, |left| left.min(CANCELLED_SLICE)))
+            } else {
+                left
+            };
+            heard = boundary::wait(py, slice, |slice| inbox.take(slice));
+            if slice.is_none() {
+                break;
+            }
+        }
         waiting.end(py);
         Ok(heard?.is_some())
     }
@@ -141,19 +163,14 @@ impl Runner {
             return Ok(0);
         }
         let mut count = 0;
-        let jobs = self.pool.cancel();
-        runtime::get().timers.hurry(&self.pool);
-        for job in jobs.into_iter().chain(self.pool.cancel()) {
-            match job {
-                Job::Runs { group, next, end } => {
-                    for index in next..end {
-                        count += usize::from(workers::cancel(py, &group, index).0);
-                    }
-                }
-                Job::Callbacks(callbacks) => {
-                    callbacks.into_iter().for_each(|callback| callback.run(py));
-                }
+        // What ends releases what was parked on it, into the queue.
+        loop {
+            let jobs = self.pool.cancel();
+            runtime::get().timers.hurry(&self.pool);
+            if jobs.is_empty() {
+                break;
             }
+            count += cancel_jobs(py, jobs);
         }
         if running {
             for (group, index) in self.bodies(py) {
@@ -163,9 +180,29 @@ impl Runner {
                     interrupt(py, &group, index)?;
                 }
             }
+            count += cancel_jobs(py, self.pool.cancel());
         }
         Ok(count)
     }
+}
+
+/// Cancels the runs of jobs; returns how many had not ended.
+fn cancel_jobs(py: Python<'_>, jobs: Vec<Job<Spec>>) -> usize {
+    let mut count = 0;
+    for job in jobs {
+        match job {
+            Job::Runs { group, next, end } => {
+                let waiting = (next..end).filter(|&index| {
+                    !matches!(group.phase(index), Phase::Running | Phase::Done(_))
+                });
+                for index in waiting {
+                    count += usize::from(workers::cancel(py, &group, index).0);
+                }
+            }
+            Job::Callbacks(callbacks) => callbacks.into_iter().for_each(|callback| callback.run(py)),
+        }
+    }
+    count
 }
 
 impl Runner {
@@ -293,7 +330,8 @@ impl Needs {
         if self.pending.is_empty() && every.iter().all(|future| future.get().is_done()) {
             return Group::queued(spec, pool, ids, now, inputs);
         }
-        let group = Group::parked(spec, Some(pool), ids, now, inputs);
+        let group = Group::parked(spec, Some(Arc::clone(&pool)), ids, now, inputs);
+        pool.note_parked(&group);
         for (index, future) in &self.pending {
             hold(&group, *index, future);
         }

@@ -317,6 +317,24 @@ pub(crate) fn holding<T>(pool: Option<&RunPool>, body: impl FnOnce(&Arc<Seat>) -
     result
 }
 
+thread_local! {
+    static ALARMS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
+/// Counts the alarms that are set on this thread.
+pub(crate) fn alarm_set() {
+    ALARMS.set(ALARMS.get() + 1);
+}
+
+pub(crate) fn alarm_over() {
+    ALARMS.set(ALARMS.get().saturating_sub(1));
+}
+
+/// Whether somebody may inject an exception into this thread.
+pub(crate) fn is_injectable() -> bool {
+    ALARMS.get() > 0 || in_body()
+}
+
 /// Whether this thread is a worker of ours.
 pub(crate) fn is_worker() -> bool {
     IS_WORKER.get()

@@ -132,14 +132,16 @@ def main():
     elif how == "async flow":
         asyncio.run(flow(coroutine_flow, **options)())
     else:
-        flow({"stream": streaming, "direct": direct, "subflow": subflow}.get(how, runs), **options)()
+        bodies = {"stream": streaming, "direct": direct, "subflow": subflow}
+        flow(bodies.get(how, runs), **options)()
 
 try:
     main()
 except KeyboardInterrupt:
     write(f"caught {time.monotonic_ns()}")
     for futures in parts:
-        write("states " + " ".join(sorted({future.state.name for future in futures})))
+        some = futures[:: max(1, len(futures) // 1_000)]
+        write("states " + " ".join(sorted({future.state.name for future in some})))
     raise
 """
 
@@ -151,7 +153,7 @@ def check(finished, crashes=1):
     assert finished.code == -signal.SIGINT, detail
     assert finished.seconds < LIMIT_SECONDS, detail
     crashed = [line for line in finished.ledger if line.startswith("crashed")]
-    assert len(crashed) == crashes, detail
+    assert crashes in {len(crashed), None}, detail
     for line in crashed:
         assert line.startswith("crashed CRASHED Execution was "), detail
     caught = [int(line.split()[1]) for line in finished.ledger if line.startswith("caught")]
@@ -194,7 +196,7 @@ def test_whatever_the_runs_do(start, what, workers):
         ("subflow", 2),
         ("async flow", 1),
         ("runner", 0),
-        ("return", 0),  # the flow has ended, and its runs are being waited for
+        ("return", None),  # the body has returned, and its runs are being waited for
     ],
 )
 def test_wherever_the_program_is(start, how, crashes):
@@ -213,10 +215,7 @@ def test_at_any_instant(start, seed, what, turn):
     program.wait_for("ready")
     time.sleep(random.Random(seed + turn).random() * 0.2)
     program.interrupt()
-    finished = program.finish()
-    if finished.code != 0 and "caught" in "".join(finished.ledger):
-        check(finished)
-    assert finished.seconds < LIMIT_SECONDS
+    check(program.finish())
 
 
 SECOND = """
@@ -233,8 +232,8 @@ where = sys.argv[2]
 
 @task
 def swallow():
-    tell("ready")
     try:
+        tell("ready")
         time.sleep(60)
     except KeyboardInterrupt:
         stubborn()
@@ -250,7 +249,8 @@ def main():
     futures = [sleep.submit() for _ in range(10)]
     if where == "body":
         swallow()
-    tell("ready")
+    else:
+        tell("ready")
     futures[0].wait()
 
 main()

@@ -42,11 +42,15 @@ def run(
 ) -> Any:
     """Run a sync flow on this thread."""
     running = FlowRunning(flow, parameters, record)
-    with flow_signals.watched():
-        steps = prepared(running, wait_for)
-        while _carry_out(running, steps):
-            steps = attempt(running)
-        return conclude(running, return_state=return_state)
+    try:
+        with flow_signals.watched():
+            steps = prepared(running, wait_for)
+            while _carry_out(running, steps):
+                steps = attempt(running)
+            return conclude(running, return_state=return_state)
+    finally:
+        # An exception keeps this frame, the state of the run its exception: do not close the circle.
+        del running
 
 
 def _carry_out(running: FlowRunning, steps: Steps) -> bool:
@@ -118,11 +122,14 @@ async def arun(
 ) -> Any:
     """Run an async flow on the running event loop."""
     running = FlowRunning(flow, parameters, record)
-    with flow_signals.awatched():
-        steps = prepared(running, wait_for)
-        while await _acarry_out(running, steps):
-            steps = attempt(running)
-        return conclude(running, return_state=return_state)
+    try:
+        with flow_signals.awatched():
+            steps = prepared(running, wait_for)
+            while await _acarry_out(running, steps):
+                steps = attempt(running)
+            return conclude(running, return_state=return_state)
+    finally:
+        del running  # as in `run`
 
 
 async def _acarry_out(running: FlowRunning, steps: Steps) -> bool:

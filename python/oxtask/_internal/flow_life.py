@@ -261,4 +261,4 @@ def conclude(running: FlowRunning, *, return_state: bool) -> Any:
         return running.value
     finally:
         # A traceback keeps this frame, the frame its exception: do not close the circle.
-        del error
+        del error, running

@@ -157,3 +157,7 @@ def callback_failed(error: BaseException) -> None:
     from oxtask.logging import get_logger  # noqa: PLC0415 - start-up time
 
     get_logger("futures").error("A callback of a future raised", exc_info=error)
+
+
+def breathe() -> None:
+    """Do nothing: an exception that was injected into the thread is raised here."""

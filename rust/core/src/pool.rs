@@ -24,16 +24,20 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::group::{Group, Phase, Work};
 use crate::growth::{Growth, Sight};
 use crate::inbox::Inbox;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// After so many ticks without progress a loop is taken to be blocked.
 const STILL_TICKS: u32 = 25;
+
+/// The list of parked groups is not cleared below this length.
+const PARKED_AT_LEAST: usize = 256;
 
 /// Which workers a run needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +97,10 @@ struct State<W: Work> {
     loop_still: (u64, u32),
     closed: bool,
     cancelled: bool,
+    /// Groups with parked runs, some of which may be over.
+    parked: Vec<Weak<Group<W>>>,
+    /// At this length the list is cleared of what is over.
+    parked_limit: usize,
     open: usize,
     drained: Vec<Arc<Inbox>>,
     growth: Growth,
@@ -102,6 +110,8 @@ pub struct Pool<W: Work> {
     max_slots: usize,
     tag: u64,
     host: Box<dyn Host<W>>,
+    /// The same as in the state, for those who only look.
+    cancelled: AtomicBool,
     state: Mutex<State<W>>,
     work_ready: Condvar,
     slot_free: Condvar,
@@ -132,6 +142,7 @@ impl<W: Work> Pool<W> {
             max_slots,
             tag,
             host,
+            cancelled: AtomicBool::new(false),
             state: Mutex::new(State {
                 threads: VecDeque::new(),
                 loops: VecDeque::new(),
@@ -150,6 +161,8 @@ impl<W: Work> Pool<W> {
                 loop_still: (0, 0),
                 closed: false,
                 cancelled: false,
+                parked: Vec::new(),
+                parked_limit: PARKED_AT_LEAST,
                 open: 0,
                 drained: Vec::new(),
                 growth: Growth::default(),
@@ -519,17 +532,39 @@ impl<W: Work> Pool<W> {
     }
 
     /// Stops new runs, and hands out everything that is queued for the caller to cancel.
+    /// What is parked is handed out as well, with all runs of its group.
     pub fn cancel(&self) -> Vec<Job<W>> {
+        self.cancelled.store(true, Ordering::Release);
         let mut state = self.state.lock();
         state.cancelled = true;
         state.stale = 0;
         let mut jobs: Vec<_> = state.threads.drain(..).collect();
         jobs.extend(state.loops.drain(..));
+        let parked = std::mem::take(&mut state.parked);
+        drop(state);
+        let groups = parked.into_iter().filter_map(|group| group.upgrade());
+        jobs.extend(groups.map(|group| Job::Runs { next: 0, end: group.len(), group }));
         jobs
     }
 
+    #[inline]
     pub fn is_cancelled(&self) -> bool {
-        self.state.lock().cancelled
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Remembers a group with parked runs, which are in no queue, for [`cancel`](Self::cancel).
+    pub fn note_parked(&self, group: &Arc<Group<W>>) {
+        let mut state = self.state.lock();
+        state.parked.push(Arc::downgrade(group));
+        if state.parked.len() < state.parked_limit {
+            return;
+        }
+        let mut parked = std::mem::take(&mut state.parked);
+        drop(state);
+        parked.retain(|group| group.upgrade().is_some_and(|group| group.unsettled() > 0));
+        let mut state = self.state.lock();
+        state.parked.append(&mut parked);
+        state.parked_limit = (state.parked.len() * 2).max(PARKED_AT_LEAST);
     }
 
     pub fn is_closed(&self) -> bool {
