@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import time
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +16,7 @@ from flow_ways import WAYS, call, logs_fixture, made, ran_fixture, shown  # noqa
 from oxtask import flow, task
 from oxtask.context import FlowRunContext
 from oxtask.exceptions import FailedRun, UnfinishedRun
+from oxtask.logging import disable_run_logger
 from oxtask.states import Completed, Failed, State
 from oxtask.utilities.annotations import quote
 
@@ -233,6 +237,37 @@ def test_values_need_not_be_kept_to_be_returned(ran, way):
         raise ValueError("no luck")
 
     assert str(ran(way, raises, **options).error) == "no luck"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_of_a_run_outlives_it(way, fails):
+    """What a run was given is released when it has ended, without the garbage collector."""
+
+    class Given:
+        pass
+
+    def plain(given):
+        return 1 / (not fails)
+
+    async def coroutine(given):
+        return 1 / (not fails)
+
+    main = flow(coroutine if way == "async" else plain)
+
+    async def released():
+        given = Given()
+        watch = weakref.ref(given)
+        with contextlib.suppress(ZeroDivisionError):
+            await main(given) if way == "async" else main(given)
+        del given
+        return watch() is None
+
+    gc.disable()
+    try:
+        with disable_run_logger():  # pytest keeps what is logged
+            assert asyncio.run(released())
+    finally:
+        gc.enable()
 
 
 def test_a_coroutine_that_a_flow_returns_is_run_inside_of_it(logs, way):

@@ -45,7 +45,9 @@ impl Bell {
         if *self.live.lock() {
             self.injected.store(true, Ordering::Relaxed);
             // SAFETY: attached; `exception` is a live exception class.
-            unsafe { ffi::PyThreadState_SetAsyncExc(self.thread_id as std::ffi::c_long, exception.as_ptr()) };
+            unsafe {
+                ffi::PyThreadState_SetAsyncExc(workers::c_ident(self.thread_id), exception.as_ptr())
+            };
         }
     }
 }
@@ -101,7 +103,7 @@ impl Alarm {
         }
         workers::alarm_over();
         if self.bell.injected.swap(false, Ordering::Relaxed) {
-            let thread = self.bell.thread_id as std::ffi::c_long;
+            let thread = workers::c_ident(self.bell.thread_id);
             // SAFETY: attached; null clears what is pending for this very thread.
             unsafe { ffi::PyThreadState_SetAsyncExc(thread, std::ptr::null_mut()) };
         }

@@ -14,8 +14,8 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use pyo3::ffi;
 use pyo3::PyClass;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyTuple};
@@ -157,7 +157,12 @@ pub(crate) fn call_one<'py>(
     // SAFETY: as in `call`; `args` outlives the call and has the extra slot that the flag promises.
     unsafe {
         let result = entered(|| {
-            unwinding::PyObject_Vectorcall(callable.as_ptr(), args.as_ptr().add(1), count, ptr::null_mut())
+            unwinding::PyObject_Vectorcall(
+                callable.as_ptr(),
+                args.as_ptr().add(1),
+                count,
+                ptr::null_mut(),
+            )
         });
         Bound::from_owned_ptr_or_err(py, result)
     }
@@ -221,7 +226,12 @@ pub(crate) fn call_two(
     // SAFETY: as in `call_one`.
     unsafe {
         let result = entered(|| {
-            unwinding::PyObject_Vectorcall(callable.as_ptr(), args.as_ptr().add(1), count, ptr::null_mut())
+            unwinding::PyObject_Vectorcall(
+                callable.as_ptr(),
+                args.as_ptr().add(1),
+                count,
+                ptr::null_mut(),
+            )
         });
         Bound::from_owned_ptr_or_err(py, result).map(drop)
     }
@@ -235,7 +245,11 @@ pub(crate) enum Sent<'py> {
 }
 
 /// Resumes a coroutine or generator with `value`.
-pub(crate) fn send<'py>(py: Python<'py>, coroutine: &Py<PyAny>, value: &Bound<'py, PyAny>) -> Sent<'py> {
+pub(crate) fn send<'py>(
+    py: Python<'py>,
+    coroutine: &Py<PyAny>,
+    value: &Bound<'py, PyAny>,
+) -> Sent<'py> {
     let mut out = ptr::null_mut();
     // SAFETY: attached; `out` is set to an owned reference unless the answer is an error.
     unsafe {
@@ -360,7 +374,9 @@ impl<T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True, BaseType = PyAny> 
         let size = unsafe { (*T::type_object_raw(py)).tp_basicsize };
         // What follows the value is at most a list of weak references, which is empty when zeroed.
         let room = usize::try_from(size).unwrap_or(0).checked_sub(place + size_of::<T>());
-        if room.is_some_and(|room| room <= size_of::<usize>()) && std::mem::align_of::<T>() <= std::mem::align_of::<ffi::PyObject>() {
+        if room.is_some_and(|room| room <= size_of::<usize>())
+            && std::mem::align_of::<T>() <= std::mem::align_of::<ffi::PyObject>()
+        {
             let _ = self.offset.set(py, place);
         }
         Ok(object)

@@ -25,7 +25,8 @@ pub(crate) fn variables(py: Python<'_>) -> &Variables {
 
 fn new_variable(py: Python<'_>, name: &std::ffi::CStr) -> Py<PyAny> {
     // SAFETY: attached; without a default the value pointer is null. Creation fails only out of memory.
-    unsafe { Bound::from_owned_ptr(py, ffi::PyContextVar_New(name.as_ptr(), ptr::null_mut())) }.unbind()
+    unsafe { Bound::from_owned_ptr(py, ffi::PyContextVar_New(name.as_ptr(), ptr::null_mut())) }
+        .unbind()
 }
 
 /// The value of a variable in the current context.
@@ -84,7 +85,11 @@ pub(crate) fn within<'py, T>(
 
 /// Runs `body` with `context` entered.
 #[inline]
-pub(crate) fn enter<T>(py: Python<'_>, context: &Bound<'_, PyAny>, body: impl FnOnce() -> T) -> PyResult<T> {
+pub(crate) fn enter<T>(
+    py: Python<'_>,
+    context: &Bound<'_, PyAny>,
+    body: impl FnOnce() -> T,
+) -> PyResult<T> {
     // SAFETY: attached; `context` is a context object. What was entered is left on this thread, in order: `body`
     // has returned, and a panic in it ends at the boundary above, where the process's state no longer matters.
     unsafe {

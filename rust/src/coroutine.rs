@@ -117,12 +117,17 @@ impl RunTask {
         self.progress.lock().done
     }
 
+    #[allow(clippy::unused_self)] // the protocol of tasks: it is a method
     fn cancelled(&self) -> bool {
         false
     }
 
     #[pyo3(signature = (function, *, context=None))]
-    fn add_done_callback(slf: Bound<'_, Self>, function: Py<PyAny>, context: Option<Py<PyAny>>) -> PyResult<()> {
+    fn add_done_callback(
+        slf: Bound<'_, Self>,
+        function: Py<PyAny>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
         let this = slf.get();
         let done = {
             let mut progress = this.progress.lock();
@@ -233,7 +238,8 @@ pub(crate) fn start(
 ) -> bool {
     let Some(begun) = group.begin(index, clock::now()) else { return false };
     let attempt = begun.attempt;
-    let Some(input) = run::ready_input(py, group, index, attempt, begun.input.into_bound(py)) else {
+    let Some(input) = run::ready_input(py, group, index, attempt, begun.input.into_bound(py))
+    else {
         return false;
     };
     run::begin_retry(group, index, attempt);
@@ -297,10 +303,7 @@ pub(crate) fn resume(
         (std::mem::take(&mut progress.must_cancel), waiter, message)
     };
     drop(waiter);
-    let raised = match cancelled {
-        true => Some(cancelled_error(py, message)),
-        false => raised,
-    };
+    let raised = if cancelled { Some(cancelled_error(py, message)) } else { raised };
     let answer = loops::step(&this.pool, || step(py, home, task, raised));
     let error = match answer {
         Sent::Yielded(what) => match suspend(home, task, &what) {
@@ -321,7 +324,8 @@ fn step<'py>(
     raised: Option<PyErr>,
 ) -> Sent<'py> {
     let this = task.get();
-    let swap = |function: &Py<PyAny>| boundary::call_two(py, function, home.event_loop, task.as_any());
+    let swap =
+        |function: &Py<PyAny>| boundary::call_two(py, function, home.event_loop, task.as_any());
     if let Err(error) = swap(&home.enter) {
         return Sent::Raised(error);
     }
@@ -368,7 +372,8 @@ fn suspend(
     let blocking = what.getattr("_asyncio_future_blocking").ok();
     if !blocking.is_some_and(|blocking| blocking.is_truthy().unwrap_or(false)) {
         let shown: String = what.repr().map_or_else(|_| "?".to_owned(), |text| text.to_string());
-        let message = format!("Task got bad yield: {shown:.200}; await an asyncio future or coroutine");
+        let message =
+            format!("Task got bad yield: {shown:.200}; await an asyncio future or coroutine");
         return Err(PyRuntimeError::new_err(message));
     }
     if !what.enter_method0("get_loop")?.is(home.event_loop) {
@@ -392,7 +397,8 @@ fn suspend(
 }
 
 fn cancelled_error(py: Python<'_>, message: Option<Py<PyAny>>) -> PyErr {
-    let class = boundary::import(py, "asyncio").and_then(|asyncio| asyncio.getattr("CancelledError"));
+    let class =
+        boundary::import(py, "asyncio").and_then(|asyncio| asyncio.getattr("CancelledError"));
     let made = class.and_then(|class| match message {
         Some(message) => class.enter((message,)),
         None => class.enter0(),
@@ -411,10 +417,9 @@ fn end(
     let run = this.run.bind(py);
     let held = run.get();
     let spec = &held.group.work;
-    let ended = context::enter(py, this.context.bind(py), || {
-        run::ended(py, spec.rich, run, result)
-    })
-    .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(error::object(py, error))));
+    let ended =
+        context::enter(py, this.context.bind(py), || run::ended(py, spec.rich, run, result))
+            .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(error::object(py, error))));
     let (suspended, callbacks) = {
         let mut progress = this.progress.lock();
         progress.done = true;

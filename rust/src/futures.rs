@@ -90,7 +90,11 @@ impl TaskRunFuture {
     }
 
     #[pyo3(signature = (timeout=None, raise_on_failure=true))]
-    fn result(slf: Bound<'_, Self>, timeout: Option<f64>, raise_on_failure: bool) -> PyResult<Py<PyAny>> {
+    fn result(
+        slf: Bound<'_, Self>,
+        timeout: Option<f64>,
+        raise_on_failure: bool,
+    ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         let this = slf.get();
         if let Some(value) = this.value(py) {
@@ -103,9 +107,9 @@ impl TaskRunFuture {
         }
         match this.value(py) {
             Some(value) => Ok(value),
-            None => {
-                python::futures(py)?.enter_method("outcome_of", (&slf, raise_on_failure)).map(Bound::unbind)
-            }
+            None => python::futures(py)?
+                .enter_method("outcome_of", (&slf, raise_on_failure))
+                .map(Bound::unbind),
         }
     }
 
@@ -302,7 +306,10 @@ pub(crate) fn wait_for_run(
 /// Only the awaited run may run here: any other might need what the waiting code holds.
 fn run_here(py: Python<'_>, group: &Runs, index: u32) -> bool {
     let spec = &group.work;
-    if spec.lane() != Lane::Thread || spec.plan.get().has_timeout || group.phase(index) != Phase::Ready {
+    if spec.lane() != Lane::Thread
+        || spec.plan.get().has_timeout
+        || group.phase(index) != Phase::Ready
+    {
         return false;
     }
     let Some(pool) = group.pool() else { return false };

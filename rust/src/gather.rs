@@ -97,7 +97,8 @@ fn wait_each(
             None => return Ok((completions.left() == 0, None)),
             Some(place) => {
                 let RunRef(group, index) = &completions.runs[place as usize];
-                let failed = matches!(group.phase(*index), Phase::Done(outcome) if outcome.is_failure());
+                let failed =
+                    matches!(group.phase(*index), Phase::Done(outcome) if outcome.is_failure());
                 if fail_fast && failed {
                     return Ok((true, Some(place)));
                 }

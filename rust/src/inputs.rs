@@ -43,7 +43,10 @@ enum Kind {
 const MAX_DEPTH: u32 = 64;
 const MAX_KNOWN: usize = 1_024;
 
-static KNOWN: Mutex<Option<HashMap<usize, (Py<PyType>, bool)>>> = Mutex::new(None);
+/// Types by address, kept alive, and whether Python must judge their values.
+type Known = HashMap<usize, (Py<PyType>, bool)>;
+
+static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
 
 #[inline]
 fn kind(value: &Bound<'_, PyAny>) -> PyResult<Kind> {
@@ -80,21 +83,22 @@ fn kind(value: &Bound<'_, PyAny>) -> PyResult<Kind> {
 fn judged(value: &Bound<'_, PyAny>) -> PyResult<Kind> {
     let class = value.get_type();
     let key = class.as_ptr() as usize;
-    let known = KNOWN.lock().as_ref().and_then(|known| known.get(&key).map(|(_, special)| *special));
-    let special = match known {
-        Some(special) => special,
-        None => {
-            let py = value.py();
-            let special =
-                boundary::import(py, "oxtask._internal.inputs")?.enter_method("is_special", (&class,))?.extract()?;
-            let mut known = KNOWN.lock();
-            let table = known.get_or_insert_with(HashMap::new);
-            let full = (table.len() >= MAX_KNOWN).then(|| std::mem::take(table));
-            let old = table.insert(key, (class.unbind(), special));
-            drop(known);
-            drop((full, old));
-            special
-        }
+    let known =
+        KNOWN.lock().as_ref().and_then(|known| known.get(&key).map(|(_, special)| *special));
+    let special = if let Some(special) = known {
+        special
+    } else {
+        let py = value.py();
+        let special = boundary::import(py, "oxtask._internal.inputs")?
+            .enter_method("is_special", (&class,))?
+            .extract()?;
+        let mut known = KNOWN.lock();
+        let table = known.get_or_insert_with(HashMap::new);
+        let full = (table.len() >= MAX_KNOWN).then(|| std::mem::take(table));
+        let old = table.insert(key, (class.unbind(), special));
+        drop(known);
+        drop((full, old));
+        special
     };
     Ok(if special { Kind::Special } else { Kind::Leaf })
 }
@@ -227,7 +231,8 @@ fn resolve_value(value: Bound<'_, PyAny>) -> Result<Bound<'_, PyAny>, Unresolved
     match scan(&value, 0, &mut found)? {
         Resolve::Nothing => Ok(value),
         Resolve::Native if found.iter().all(|future| future.get().is_done()) => substitute(&value),
-        _ => Ok(boundary::import(value.py(), "oxtask._internal.inputs")?.enter_method("resolve_one", (value,))?),
+        _ => Ok(boundary::import(value.py(), "oxtask._internal.inputs")?
+            .enter_method("resolve_one", (value,))?),
     }
 }
 
@@ -260,7 +265,8 @@ pub(crate) fn resolve_here<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py
         Err(Unresolved::Error(error)) => Err(error),
         Err(Unresolved::Upstream(future)) => {
             let id = future.getattr(py, "task_run_id")?;
-            let message = boundary::import(py, "oxtask._internal.inputs")?.enter_method("upstream_message", (id,))?;
+            let message = boundary::import(py, "oxtask._internal.inputs")?
+                .enter_method("upstream_message", (id,))?;
             Err(crate::error::oxtask(py, "UpstreamTaskError", message.extract()?))
         }
     }

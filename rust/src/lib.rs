@@ -1,5 +1,8 @@
 //! `oxtask._core`: the scheduler, futures and argument walk behind `oxtask`. See `python/oxtask/_core.pyi`.
 
+// PyO3 hands over what a method takes; that a method only looks at it is no reason for a lifetime.
+#![allow(clippy::needless_pass_by_value)]
+
 mod alarm;
 mod boundary;
 mod clock;
@@ -21,7 +24,6 @@ mod timers;
 mod workers;
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 #[pymodule(gil_used = false)]
 mod _core {
@@ -50,7 +52,10 @@ mod _core {
     #[pymodule_export]
     use super::task::{TaskBase, begin_direct, settle};
 
-    use super::*;
+    use pyo3::prelude::*;
+    use pyo3::types::PyDict;
+
+    use super::{boundary, context};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

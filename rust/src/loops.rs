@@ -219,7 +219,7 @@ impl Drain {
                     return;
                 }
                 let Some(taken) = pool.take(Lane::Loop, from) else { break };
-                from = self.perform(py, &home, &pool, taken);
+                from = Self::perform(py, &home, &pool, taken);
             }
         }
         if left > 0 || !self.seat.resumable.lock().is_empty() {
@@ -234,7 +234,6 @@ impl Drain {
     }
 
     fn perform(
-        &self,
         py: Python<'_>,
         home: &coroutine::Home<'_, '_>,
         pool: &RunPool,
@@ -254,7 +253,9 @@ impl Drain {
             }
             Taken::Callbacks(callbacks) => {
                 let keeps_slot = callbacks.iter().any(|one| matches!(one, Callback::Grant(_)));
-                callbacks.into_iter().for_each(|callback| callback.run(py));
+                for callback in callbacks {
+                    callback.run(py);
+                }
                 if keeps_slot { From::Start } else { From::Work }
             }
         }
@@ -290,8 +291,9 @@ pub(crate) fn interrupt(py: Python<'_>, group: &Runs, index: u32) -> PyResult<bo
 /// The async runs of a pool that are under way.
 pub(crate) fn bodies(py: Python<'_>, pool: &RunPool) -> Vec<(Runs, u32)> {
     let tasks = suspended(py);
-    let of_pool = tasks.iter().map(|task| task.get().run()).filter(|(group, _)| {
-        group.pool().is_some_and(|held| Arc::ptr_eq(held, pool))
-    });
+    let of_pool = tasks
+        .iter()
+        .map(|task| task.get().run())
+        .filter(|(group, _)| group.pool().is_some_and(|held| Arc::ptr_eq(held, pool)));
     of_pool.collect()
 }

@@ -14,6 +14,7 @@ pub(crate) enum Kind {
     Other,
 }
 
+#[allow(clippy::struct_excessive_bools)] // flags of a signature, not states
 /// The binding plan and the engine flags of one task; rebuilt when the task is changed.
 #[pyclass(frozen, module = "oxtask._core")]
 pub(crate) struct Plan {
@@ -124,9 +125,12 @@ impl Plan {
         if let Some(kwargs) = kwargs {
             for (name, _) in kwargs.iter() {
                 match self.find(&name) {
-                    Some(bit) if bit < self.positional_only || seen & (1 << bit) != 0 => return false,
+                    Some(bit) if bit < self.positional_only || seen & (1 << bit) != 0 => {
+                        return false;
+                    }
                     Some(bit) => seen |= 1 << bit,
-                    None if self.var_keyword => (),
+                    // These are for the call itself, whatever the function takes.
+                    None if self.var_keyword && !is_reserved(&name) => (),
                     None => return false,
                 }
             }
@@ -136,7 +140,14 @@ impl Plan {
 
     fn find(&self, name: &Bound<'_, PyAny>) -> Option<usize> {
         self.names.iter().position(|known| known.as_ptr() == name.as_ptr()).or_else(|| {
-            self.names.iter().position(|known| known.bind(name.py()).as_any().eq(name).unwrap_or(false))
+            self.names
+                .iter()
+                .position(|known| known.bind(name.py()).as_any().eq(name).unwrap_or(false))
         })
     }
+}
+
+/// Whether a keyword is an option of the call and not an argument.
+fn is_reserved(name: &Bound<'_, PyAny>) -> bool {
+    name.cast::<PyString>().is_ok_and(|name| name == "return_state" || name == "wait_for")
 }

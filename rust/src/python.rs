@@ -50,7 +50,11 @@ pub(crate) fn futures(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
 }
 
 /// Adds the futures that Python's walk finds in `value`.
-pub(crate) fn extend_futures(py: Python<'_>, value: &Py<PyAny>, found: &mut Vec<Py<TaskRunFuture>>) {
+pub(crate) fn extend_futures(
+    py: Python<'_>,
+    value: &Py<PyAny>,
+    found: &mut Vec<Py<TaskRunFuture>>,
+) {
     let futures = boundary::import(py, "oxtask._internal.inputs")
         .and_then(|module| module.enter_method("native_futures", (value,)))
         .and_then(|futures| futures.extract::<Vec<Py<TaskRunFuture>>>());
@@ -62,7 +66,8 @@ pub(crate) fn extend_futures(py: Python<'_>, value: &Py<PyAny>, found: &mut Vec<
 
 /// A callback of a future raised: the error is logged, and nobody else is disturbed.
 pub(crate) fn callback_failed(py: Python<'_>, raised: &PyErr) {
-    let told = futures(py).and_then(|module| module.enter_method("callback_failed", (raised.value(py),)));
+    let told =
+        futures(py).and_then(|module| module.enter_method("callback_failed", (raised.value(py),)));
     if told.is_err() {
         error::unraisable(py, raised);
     }

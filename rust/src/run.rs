@@ -82,6 +82,9 @@ impl Hash for RunRef {
     }
 }
 
+/// The body around another, if there is one.
+struct Outer(Option<(Runs, u32)>);
+
 /// A run as its own body sees it: the value of the run variable in the body's context.
 #[pyclass(frozen, module = "oxtask._core")]
 pub(crate) struct Run {
@@ -94,7 +97,7 @@ pub(crate) struct Run {
     /// The input, or the pair of arguments that took its place.
     input: Mutex<(Shape, Option<Py<PyAny>>)>,
     /// The body that the thread was in before this one; `None` outside of the body.
-    outer: Mutex<Option<Option<(Runs, u32)>>>,
+    outer: Mutex<Option<Outer>>,
 }
 
 /// Makes the handles that contexts hold.
@@ -111,12 +114,20 @@ impl Run {
         let input = Mutex::new((group.work.shape, input));
         let seat = seat.cloned();
         let outer = Mutex::new(None);
-        Self { group, index, attempt: AtomicU32::new(attempt), view: Mutex::new(None), seat, input, outer }
+        Self {
+            group,
+            index,
+            attempt: AtomicU32::new(attempt),
+            view: Mutex::new(None),
+            seat,
+            input,
+            outer,
+        }
     }
 
     fn leave_body(&self, py: Python<'_>) {
         let outer = self.outer.lock().take();
-        if let (Some(seat), Some(outer)) = (&self.seat, outer) {
+        if let (Some(seat), Some(Outer(outer))) = (&self.seat, outer) {
             seat.exit(py, outer);
         }
     }
@@ -222,7 +233,8 @@ impl Run {
 
     /// Whether this attempt still speaks for the run.
     fn is_current(&self) -> bool {
-        self.group.phase(self.index) == Phase::Running && self.group.attempt(self.index) == self.number()
+        self.group.phase(self.index) == Phase::Running
+            && self.group.attempt(self.index) == self.number()
     }
 
     /// Starts the clock of this attempt; false if nobody can end it from outside.
@@ -243,7 +255,7 @@ impl Run {
         }
         if let Some(seat) = &self.seat {
             let outer = seat.enter(&self.group, self.index);
-            *self.outer.lock() = Some(outer);
+            *self.outer.lock() = Some(Outer(outer));
         }
         Ok(())
     }
@@ -422,7 +434,9 @@ pub(crate) fn finish(
             drop(input);
             settle(py, group, index, attempt, outcome, output);
         }
-        Ended::Delay(seconds) => crate::workers::delay(group, index, attempt, input.unbind(), seconds),
+        Ended::Delay(seconds) => {
+            workers::delay(group, index, attempt, input.unbind(), seconds);
+        }
         Ended::Lost => (),
     }
 }
@@ -649,18 +663,21 @@ pub(crate) fn resolve<'py>(
 
 /// Ends a run whose inputs could not be had.
 fn refuse(py: Python<'_>, group: &Runs, index: u32, attempt: u32, unresolved: Unresolved) {
-    let result = Bound::new(py, Run::new(Arc::clone(group), index, attempt, None, None)).and_then(|run| {
-        let engine = python::engine(py)?;
-        context::within(py, group.work.context.as_ref(), run.as_any(), || {
-            let answer = match unresolved {
-                Unresolved::Upstream(future) => engine.enter_method("not_ready", (&run, future)),
-                Unresolved::Error(error) => {
-                    engine.enter_method("unresolved", (&run, error.into_value(py)))
-                }
-            };
-            answer.and_then(|answer| read_answer(&answer))
-        })?
-    });
+    let result =
+        Bound::new(py, Run::new(Arc::clone(group), index, attempt, None, None)).and_then(|run| {
+            let engine = python::engine(py)?;
+            context::within(py, group.work.context.as_ref(), run.as_any(), || {
+                let answer = match unresolved {
+                    Unresolved::Upstream(future) => {
+                        engine.enter_method("not_ready", (&run, future))
+                    }
+                    Unresolved::Error(error) => {
+                        engine.enter_method("unresolved", (&run, error.into_value(py)))
+                    }
+                };
+                answer.and_then(|answer| read_answer(&answer))
+            })?
+        });
     match result {
         Ok(Ended::Done(outcome, output)) => settle(py, group, index, attempt, outcome, output),
         Ok(_) => (),

@@ -93,7 +93,7 @@ impl Runner {
             inputs.push(input.unbind());
         }
         let mut every = Vec::new();
-        needs.wait_for(wait_for.as_ref(), &mut every)?;
+        Needs::wait_for(wait_for.as_ref(), &mut every)?;
         let plan = TaskBase::plan(task)?;
         let spec = Spec {
             task: task.clone().into_any().unbind(),
@@ -199,7 +199,11 @@ fn cancel_jobs(py: Python<'_>, jobs: Vec<Job<Spec>>) -> usize {
                     count += usize::from(workers::cancel(py, &group, index).0);
                 }
             }
-            Job::Callbacks(callbacks) => callbacks.into_iter().for_each(|callback| callback.run(py)),
+            Job::Callbacks(callbacks) => {
+                for callback in callbacks {
+                    callback.run(py);
+                }
+            }
         }
     }
     count
@@ -216,7 +220,8 @@ impl Runner {
         let of_pool = |(group, _): &(Runs, u32)| {
             group.pool().is_some_and(|held| Arc::ptr_eq(held, &self.pool))
         };
-        let mut bodies: Vec<_> = seats.iter().filter_map(|seat| seat.body()).filter(of_pool).collect();
+        let mut bodies: Vec<_> =
+            seats.iter().filter_map(|seat| seat.body()).filter(of_pool).collect();
         bodies.extend(crate::loops::bodies(py, &self.pool));
         bodies
     }
@@ -227,7 +232,8 @@ pub(crate) fn check(py: Python<'_>, pool: &RunPool) -> PyResult<()> {
         return Err(futures::forked(py));
     }
     if pool.is_closed() || pool.is_cancelled() {
-        let message = "Task runner is not started, or was closed: submit inside its `with` block or flow";
+        let message =
+            "Task runner is not started, or was closed: submit inside its `with` block or flow";
         return Err(pyo3::exceptions::PyRuntimeError::new_err(message));
     }
     let stuck = pool.stuck();
@@ -258,7 +264,11 @@ impl<'py> Columns<'py> {
 
     fn input(&self, py: Python<'py>, shape: Shape, index: u32) -> PyResult<Bound<'py, PyAny>> {
         let pick = |mapped: bool, value: &Bound<'py, PyAny>| {
-            if mapped { value.cast::<PyList>()?.get_item(index as usize) } else { Ok(value.clone()) }
+            if mapped {
+                value.cast::<PyList>()?.get_item(index as usize)
+            } else {
+                Ok(value.clone())
+            }
         };
         if shape == Shape::One {
             return pick(self.args[0].0, &self.args[0].1);
@@ -302,7 +312,6 @@ impl Needs {
 
     /// What every run waits for.
     fn wait_for(
-        &mut self,
         wait_for: Option<&Bound<'_, PyAny>>,
         every: &mut Vec<Py<TaskRunFuture>>,
     ) -> PyResult<()> {
@@ -377,7 +386,7 @@ pub(crate) fn submit<'py>(
     let mut needs = Needs::default();
     needs.scan(&input, 0)?;
     let mut every = Vec::new();
-    needs.wait_for(wait_for.as_ref(), &mut every)?;
+    Needs::wait_for(wait_for.as_ref(), &mut every)?;
     let plan = TaskBase::plan(task)?;
     let spec = Spec {
         task: task.clone().into_any().unbind(),

@@ -68,6 +68,7 @@ pub(crate) struct Stream {
 #[pymethods]
 impl Stream {
     #[new]
+    #[allow(clippy::too_many_arguments)] // private: `Task.stream` is what users call
     #[pyo3(signature = (runner, task, source, args, kwargs, ordered, window))]
     fn new(
         py: Python<'_>,
@@ -133,7 +134,8 @@ impl Stream {
         };
         for block in blocks {
             for index in block.yielded.min(block.filled)..block.filled {
-                if matches!(block.group.phase(index), Phase::Ready | Phase::Parked | Phase::Delayed) {
+                if matches!(block.group.phase(index), Phase::Ready | Phase::Parked | Phase::Delayed)
+                {
                     workers::cancel(py, &block.group, index);
                 }
             }
@@ -200,7 +202,7 @@ impl Stream {
             // A quick source is asked for several items between two looks at the clock and the next result.
             for _ in 0..self.batch() {
                 let asked = clock::now();
-                let item = self.next_item(py, &source);
+                let item = Self::next_item(py, &source);
                 self.flow.lock().slow = clock::since(asked) > QUICK;
                 match item {
                     Ok(Some(item)) => self.fill(py, &item)?,
@@ -232,7 +234,7 @@ impl Stream {
         if flow.slow { 1 } else { room.min(16) }
     }
 
-    fn next_item<'py>(&self, py: Python<'py>, source: &Py<PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn next_item<'py>(py: Python<'py>, source: &Py<PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let source = source.bind(py);
         // SAFETY: attached; the source came from `iter`. Null without an error is the end.
         unsafe {
@@ -275,7 +277,9 @@ impl Stream {
         let args = std::iter::once(item.clone()).chain(rest.iter()).collect::<Vec<_>>();
         let args = PyTuple::new(py, args)?.into_any();
         match &self.kwargs {
-            Some(kwargs) => Ok(PyTuple::new(py, [args, kwargs.bind(py).copy()?.into_any()])?.into_any()),
+            Some(kwargs) => {
+                Ok(PyTuple::new(py, [args, kwargs.bind(py).copy()?.into_any()])?.into_any())
+            }
             None => Ok(args),
         }
     }
@@ -317,7 +321,8 @@ impl Stream {
             return !self.inbox.is_empty();
         }
         flow.blocks.front().is_some_and(|block| {
-            block.yielded < block.filled && matches!(block.group.phase(block.yielded), Phase::Done(_))
+            block.yielded < block.filled
+                && matches!(block.group.phase(block.yielded), Phase::Done(_))
         })
     }
 
@@ -341,7 +346,7 @@ impl Stream {
             if spent && flow.blocks.len() > 1 { flow.blocks.pop_front() } else { None }
         };
         drop(spent);
-        self.hand_out(py, &group, index)
+        Self::hand_out(py, &group, index)
     }
 
     fn next_ended(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -357,9 +362,10 @@ impl Stream {
             let mut flow = self.flow.lock();
             flow.yielded += 1;
             #[allow(clippy::cast_possible_truncation)] // as the tokens
-            let place = flow.blocks.iter().position(|block| {
-                token.wrapping_sub(block.base as u32) < block.filled
-            });
+            let place = flow
+                .blocks
+                .iter()
+                .position(|block| token.wrapping_sub(block.base as u32) < block.filled);
             let Some(place) = place else { return Err(PyStopIteration::new_err(())) };
             let last = place + 1 == flow.blocks.len();
             let block = &mut flow.blocks[place];
@@ -367,15 +373,16 @@ impl Stream {
             #[allow(clippy::cast_possible_truncation)] // as the tokens
             let index = token.wrapping_sub(block.base as u32);
             let group = Arc::clone(&block.group);
-            let spent = block.yielded == block.filled && (!last || block.filled == block.group.len());
+            let spent =
+                block.yielded == block.filled && (!last || block.filled == block.group.len());
             let spent = if spent { flow.blocks.remove(place) } else { None };
             (group, index, spent)
         };
         drop(spent);
-        self.hand_out(py, &group, index)
+        Self::hand_out(py, &group, index)
     }
 
-    fn hand_out(&self, py: Python<'_>, group: &Runs, index: u32) -> PyResult<Py<PyAny>> {
+    fn hand_out(py: Python<'_>, group: &Runs, index: u32) -> PyResult<Py<PyAny>> {
         if group.phase(index) == Phase::Done(Outcome::Completed)
             && let Some(value) = group.take(index)
         {

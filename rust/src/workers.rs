@@ -104,7 +104,7 @@ impl Seat {
             let thread = self.thread_id.load(Ordering::Relaxed);
             // An exception that was injected but not yet raised must not reach the next body.
             // SAFETY: attached; null clears what is pending for this very thread.
-            unsafe { ffi::PyThreadState_SetAsyncExc(thread as std::ffi::c_long, std::ptr::null_mut()) };
+            unsafe { ffi::PyThreadState_SetAsyncExc(c_ident(thread), std::ptr::null_mut()) };
         }
         drop(left);
     }
@@ -126,7 +126,13 @@ impl Seat {
     }
 
     /// Raises `exception` in the body of the run, if the thread is still in it.
-    pub(crate) fn interrupt(&self, py: Python<'_>, group: &Runs, index: u32, exception: &Py<PyAny>) -> bool {
+    pub(crate) fn interrupt(
+        &self,
+        py: Python<'_>,
+        group: &Runs,
+        index: u32,
+        exception: &Py<PyAny>,
+    ) -> bool {
         if !self.body().is_some_and(|(held, at)| Arc::ptr_eq(&held, group) && at == index) {
             return false;
         }
@@ -134,13 +140,14 @@ impl Seat {
         let thread = self.thread_id.load(Ordering::Relaxed);
         let _ = py;
         // SAFETY: attached; `exception` is a live exception class.
-        unsafe { ffi::PyThreadState_SetAsyncExc(thread as std::ffi::c_long, exception.as_ptr()) };
+        unsafe { ffi::PyThreadState_SetAsyncExc(c_ident(thread), exception.as_ptr()) };
         true
     }
 }
 
 pub(crate) fn seconds_of(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::from_secs(u64::from(u32::MAX)))
+    Duration::try_from_secs_f64(seconds.max(0.0))
+        .unwrap_or(Duration::from_secs(u64::from(u32::MAX)))
 }
 
 /// Lets a run sleep until its next attempt.
@@ -172,7 +179,8 @@ impl Expired {
         drop(slot);
         let group = Arc::clone(group);
         let held = Arc::clone(seat);
-        let callback = Callback::Expired { group: Arc::clone(&group), index, attempt, kept, seat: held };
+        let callback =
+            Callback::Expired { group: Arc::clone(&group), index, attempt, kept, seat: held };
         // First the work, then the slot for it: nothing else may take the slot.
         pool.push_first(Lane::Thread, vec![callback]);
         if before == Slot::Yielded {
@@ -424,6 +432,12 @@ pub(crate) fn cancel(py: Python<'_>, group: &Runs, index: u32) -> (bool, bool) {
         callback.run(py);
     }
     (true, running)
+}
+
+/// An identifier as the C API takes it.
+#[allow(clippy::cast_possible_wrap)] // the same bits
+pub(crate) fn c_ident(thread: u64) -> std::ffi::c_long {
+    thread as std::ffi::c_long
 }
 
 /// What `threading.get_ident()` gives on this thread.

@@ -49,8 +49,7 @@ def run(
                 steps = attempt(running)
             return conclude(running, return_state=return_state)
     finally:
-        # An exception keeps this frame, the state of the run its exception: do not close the circle.
-        del running
+        running.let_go()
 
 
 def _carry_out(running: FlowRunning, steps: Steps) -> bool:
@@ -129,7 +128,7 @@ async def arun(
                 steps = attempt(running)
             return conclude(running, return_state=return_state)
     finally:
-        del running  # as in `run`
+        running.let_go()
 
 
 async def _acarry_out(running: FlowRunning, steps: Steps) -> bool:

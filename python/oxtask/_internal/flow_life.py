@@ -183,10 +183,7 @@ def state_of_error(running: FlowRunning, error: BaseException) -> State[Any]:
 
 
 def _from_user_code(traceback: TracebackType | None) -> TracebackType | None:
-    """Return a traceback from the first frame on that is not of the engine, if there is one.
-
-    The frames of the engine tell the user nothing, and keep alive what the run held.
-    """
+    """Return a traceback from the first frame on that is not of the engine, if there is one."""
     rest = traceback
     while rest is not None:
         module = rest.tb_frame.f_globals.get("__name__", "")
@@ -250,7 +247,7 @@ class _Shielded:
 
 def conclude(running: FlowRunning, *, return_state: bool) -> Any:
     """Return or raise what the run came to."""
-    error, running.error = running.error, None
+    error = running.error
     try:
         if error is not None and not (return_state and isinstance(error, Exception)):
             raise error
@@ -260,5 +257,4 @@ def conclude(running: FlowRunning, *, return_state: bool) -> Any:
             return running.state._value(raise_on_failure=True)
         return running.value
     finally:
-        # A traceback keeps this frame, the frame its exception: do not close the circle.
-        del error, running
+        del error  # an exception must not keep itself alive

@@ -150,6 +150,15 @@ class FlowRunning:
         )
         return delay
 
+    def let_go(self) -> None:
+        """Hold nothing of the run any more.
+
+        What the caller catches keeps its frames, and those keep this; the state of the run keeps
+        what the caller catches.
+        """
+        self.value = self.error = self._context = None
+        del self.record, self.log
+
     def seconds_to_retry(self) -> float:
         """Return the seconds until the next attempt."""
         return max(0.0, self.retry_at - time.monotonic())

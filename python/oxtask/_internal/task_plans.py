@@ -45,8 +45,7 @@ def make_plan(task: TaskMachinery) -> _core.Plan:
         positional_only=sum(kind == POSITIONAL_ONLY for _, kind in named),
         required=[name not in optional for name, _ in named],
         var_positional=any(kind == VAR_POSITIONAL for _, kind in given),
-        # `wait_for` and `return_state` are no keywords of the function: Python takes them out.
-        var_keyword=False,
+        var_keyword=any(kind == VAR_KEYWORD for _, kind in given),
     )
 
 

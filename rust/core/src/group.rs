@@ -23,8 +23,8 @@ use std::sync::Arc;
 use crate::ids::IdBase;
 use crate::inbox::Inbox;
 use crate::pool::{Job, Lane, Pool};
-use crate::sync::{self, Mutex};
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use crate::sync::{self, Mutex};
 
 const NONE: u32 = u32::MAX;
 
@@ -160,7 +160,8 @@ impl<W: Work> Group<W> {
         created: u64,
         inputs: impl IntoIterator<Item = W::Input>,
     ) -> Arc<Self> {
-        let cells = inputs.into_iter().map(|input| Cell::new(Stage::Ready { started: 0, input })).collect();
+        let cells =
+            inputs.into_iter().map(|input| Cell::new(Stage::Ready { started: 0, input })).collect();
         let group = Self::assemble(work, Some(pool), ids, created, cells);
         let count = group.len();
         if count > 0 {
@@ -177,7 +178,13 @@ impl<W: Work> Group<W> {
         created: u64,
         input: W::Input,
     ) -> Arc<Self> {
-        Self::assemble(work, pool, ids, created, Box::new([Cell::new(Stage::Ready { started: 0, input })]))
+        Self::assemble(
+            work,
+            pool,
+            ids,
+            created,
+            Box::new([Cell::new(Stage::Ready { started: 0, input })]),
+        )
     }
 
     /// A group with room for `capacity` runs, to be [filled](Self::fill) one by one.
@@ -200,7 +207,9 @@ impl<W: Work> Group<W> {
         cells: Box<[Mutex<Cell<W>>]>,
     ) -> Arc<Self> {
         let filled = cells.iter().filter(|cell| cell.lock().phase() != Phase::Vacant).count();
-        if filled > 0 && let Some(pool) = &pool {
+        if filled > 0
+            && let Some(pool) = &pool
+        {
             pool.group_opened();
         }
         Arc::new(Self {

@@ -38,7 +38,10 @@ fn a_run_goes_through_its_stages() {
     assert!(group.begin(0, 11).is_none());
     assert!(group.settle(0, 1, Outcome::Completed, Some(9), 20).is_ok());
     assert_eq!((group.phase(0), group.times(0)), (Phase::Done(Outcome::Completed), (10, 20)));
-    assert_eq!(group.peek(0, |outcome, output| (outcome, output.copied())), Some((Outcome::Completed, Some(9))));
+    assert_eq!(
+        group.peek(0, |outcome, output| (outcome, output.copied())),
+        Some((Outcome::Completed, Some(9)))
+    );
     assert_eq!((group.take(0), group.take(0)), (Some(9), None));
 }
 
@@ -181,7 +184,9 @@ fn callbacks_come_back_to_whoever_ends_the_run() {
     assert!(group.begin(0, 1).is_some());
     let settled = group.settle(0, 1, Outcome::Completed, None, 2).map(|settled| settled.callbacks);
     assert!(matches!(settled, Ok(callbacks) if callbacks == [1, 2]));
-    assert!(matches!(group.cancel(1, 2), Cancelled::Dropped(1, callbacks) if callbacks == [10, 20]));
+    assert!(
+        matches!(group.cancel(1, 2), Cancelled::Dropped(1, callbacks) if callbacks == [10, 20])
+    );
 }
 
 #[test]

@@ -68,7 +68,9 @@ fn a_watch_that_panics_is_asked_for_again_at_the_next_push() {
             let watched = usize::from(pushed > fuse);
             assert_eq!(answered.load(Ordering::SeqCst), watched, "push {pushed}, fuse {fuse}");
         }
-        while run_of(pool.take(Lane::Thread, From::Start)).is_some_and(|(group, index)| finish(&group, index)) {
+        while run_of(pool.take(Lane::Thread, From::Start))
+            .is_some_and(|(group, index)| finish(&group, index))
+        {
             pool.release_slot();
         }
         serve(&pool, Lane::Thread, 1_000);

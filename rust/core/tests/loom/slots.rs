@@ -52,7 +52,8 @@ fn nesting(pool: &TestPool, gauge: &Gauge, parent: &Runs, child: &Runs) {
             block(pool, gauge, child);
         }
         gauge.leave();
-        let ended = group.settle(index, begun.attempt, oxtask_core::group::Outcome::Completed, None, 2);
+        let ended =
+            group.settle(index, begun.attempt, oxtask_core::group::Outcome::Completed, None, 2);
         assert!(ended.is_ok());
     });
 }
@@ -90,6 +91,30 @@ fn a_run_that_resumes_goes_before_new_work() {
 #[test]
 fn two_slots_and_a_waiting_run() {
     nested(2, 1);
+}
+
+#[test]
+fn threads_that_resume_take_turns() {
+    explore(|| {
+        let (pool, _) = pool(1);
+        let gauge = Gauge::new(1);
+        assert!(pool.try_slot());
+        let resumers = [(); 2].map(|()| {
+            let (pool, gauge) = (Arc::clone(&pool), gauge.clone());
+            thread::spawn(move || {
+                assert!(pool.claim_slot(None));
+                gauge.enter();
+                assert_eq!(pool.active(), 1);
+                gauge.leave();
+                pool.release_slot();
+            })
+        });
+        pool.release_slot();
+        for resumer in resumers {
+            resumer.join().unwrap();
+        }
+        assert_eq!(pool.active(), 0);
+    });
 }
 
 #[test]
@@ -184,8 +209,7 @@ fn one_slot_serves_both_lanes() {
             thread::spawn(move || serve(&pool, &calls.loop_bell))
         };
         let inbox = Arc::new(Inbox::new());
-        let groups =
-            [queued(&pool, Lane::Loop, [0]), queued(&pool, Lane::Thread, [0])];
+        let groups = [queued(&pool, Lane::Loop, [0]), queued(&pool, Lane::Thread, [0])];
         for group in &groups {
             if group.watch(0, Watcher::Inbox(Arc::clone(&inbox), 0)).is_ok() {
                 while inbox.take(None).is_none() {}

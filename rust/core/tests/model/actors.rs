@@ -106,9 +106,7 @@ impl World {
             return None;
         }
         let attempt = self.begin(run)?;
-        let failed = |&input: &usize| {
-            matches!(self.reference.runs[input].phase, Phase::Done(outcome) if outcome.is_failure())
-        };
+        let failed = |&input: &usize| matches!(self.reference.runs[input].phase, Phase::Done(outcome) if outcome.is_failure());
         if self.reference.runs[run].inputs.iter().any(failed) {
             self.settle(run, attempt, Outcome::NotReady);
             return None;

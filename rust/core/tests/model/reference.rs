@@ -85,7 +85,8 @@ impl Reference {
 
     pub(crate) fn add_run(&mut self, group: usize, lane: Lane, inputs: Vec<usize>) {
         let run = self.runs.len();
-        let pending: Vec<_> = inputs.iter().copied().filter(|&input| !self.is_done(input)).collect();
+        let pending: Vec<_> =
+            inputs.iter().copied().filter(|&input| !self.is_done(input)).collect();
         let (count, watches) = (pending.len(), Vec::new());
         for input in pending {
             self.runs[input].watches.push(Watch::Dependent(run));

@@ -337,7 +337,10 @@ impl World {
             assert_eq!(self.observer.try_take(), Some(token));
         }
         assert!(self.observer.is_empty());
-        assert!(!self.reference.has_work(Lane::Thread) || self.watched, "nobody looks at the queue");
+        assert!(
+            !self.reference.has_work(Lane::Thread) || self.watched,
+            "nobody looks at the queue"
+        );
         assert!(
             !self.reference.has_work(Lane::Loop)
                 || !self.reference.has_free_slot()

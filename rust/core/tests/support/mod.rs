@@ -104,19 +104,11 @@ pub(crate) fn ids() -> IdBase {
     IdSource::new(0).reserve(0, 0)
 }
 
-pub(crate) fn queued(
-    pool: &TestPool,
-    lane: Lane,
-    inputs: impl IntoIterator<Item = u32>,
-) -> Runs {
+pub(crate) fn queued(pool: &TestPool, lane: Lane, inputs: impl IntoIterator<Item = u32>) -> Runs {
     Group::queued(Spec(lane), Arc::clone(pool), ids(), 0, inputs)
 }
 
-pub(crate) fn parked(
-    pool: &TestPool,
-    lane: Lane,
-    inputs: impl IntoIterator<Item = u32>,
-) -> Runs {
+pub(crate) fn parked(pool: &TestPool, lane: Lane, inputs: impl IntoIterator<Item = u32>) -> Runs {
     Group::parked(Spec(lane), Some(Arc::clone(pool)), ids(), 0, inputs)
 }
 
