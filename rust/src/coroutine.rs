@@ -13,11 +13,12 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::attempt::Ended;
 use crate::boundary::{self, Enter, Sent};
 use crate::loops::{self, Seat};
-use crate::run::{self, Ended, Run, Runs};
+use crate::run::{self, Run, Runs};
 use crate::workers::{Callback, RunPool};
-use crate::{clock, context, error, python};
+use crate::{attempt, clock, context, error, python};
 
 /// The loop on whose thread a step is made.
 pub(crate) struct Home<'a, 'py> {
@@ -238,11 +239,11 @@ pub(crate) fn start(
 ) -> bool {
     let Some(begun) = group.begin(index, clock::now()) else { return false };
     let attempt = begun.attempt;
-    let Some(input) = run::ready_input(py, group, index, attempt, begun.input.into_bound(py))
+    let Some(input) = attempt::ready_input(py, group, index, attempt, begun.input.into_bound(py))
     else {
         return false;
     };
-    run::begin_retry(group, index, attempt);
+    attempt::begin_retry(group, index, attempt);
     match prepare(py, home, pool, group, index, attempt, &input) {
         Ok(task) => {
             resume(py, home, &task, None);
@@ -250,7 +251,7 @@ pub(crate) fn start(
         }
         Err(raised) => {
             let raised = error::object(py, raised);
-            run::settle(py, group, index, attempt, Outcome::Failed, Some(raised));
+            attempt::settle(py, group, index, attempt, Outcome::Failed, Some(raised));
             false
         }
     }
@@ -271,7 +272,7 @@ fn prepare<'py>(
     let context = context::copy(py, spec.context.as_ref())?;
     let coroutine = context::enter(py, &context, || {
         context::set(py, &context::variables(py).run, run.as_any())?;
-        run::coroutine(py, spec, &run, input)
+        attempt::coroutine(py, spec, &run, input)
     })??;
     let task = RunTask {
         run: run.unbind(),
@@ -418,7 +419,7 @@ fn end(
     let held = run.get();
     let spec = &held.group.work;
     let ended =
-        context::enter(py, this.context.bind(py), || run::ended(py, spec.rich, run, result))
+        context::enter(py, this.context.bind(py), || attempt::ended(py, spec.rich, run, result))
             .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(error::object(py, error))));
     let (suspended, callbacks) = {
         let mut progress = this.progress.lock();
@@ -430,7 +431,7 @@ fn end(
         home.seat.forget(task);
     }
     let input = this.input.bind(py).clone();
-    run::finish(py, &held.group, held.index, held.number(), ended, input);
+    attempt::finish(py, &held.group, held.index, held.number(), ended, input);
     if suspended {
         this.pool.release_slot();
     }

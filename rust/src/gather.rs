@@ -7,8 +7,9 @@ use oxtask_core::inbox::Inbox;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::futures::{self, Edge, TaskRunFuture, Waiting};
+use crate::futures::{self, TaskRunFuture};
 use crate::run::{RunRef, Runs};
+use crate::waiting::{self, Edge, Waiting};
 use crate::workers::RunPool;
 use crate::{boundary, clock};
 

@@ -13,6 +13,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyTuple, PyType};
 
+use crate::attempt;
 use crate::boundary::{self, Enter};
 use crate::futures::TaskRunFuture;
 
@@ -258,9 +259,9 @@ pub(crate) fn resolve_here<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py
     let how = scan(value, 0, &mut found)?;
     for future in &found {
         let (group, index) = future.get().run();
-        crate::futures::wait_for_run(py, group, index, None, false)?;
+        crate::waiting::wait_for_run(py, group, index, None, false)?;
     }
-    match crate::run::resolve(value, how) {
+    match attempt::resolve(value, how) {
         Ok(resolved) => Ok(resolved),
         Err(Unresolved::Error(error)) => Err(error),
         Err(Unresolved::Upstream(future)) => {

@@ -4,6 +4,7 @@
 #![allow(clippy::needless_pass_by_value)]
 
 mod alarm;
+mod attempt;
 mod boundary;
 mod clock;
 mod context;
@@ -21,6 +22,7 @@ mod runtime;
 mod stream;
 mod task;
 mod timers;
+mod waiting;
 mod workers;
 
 use pyo3::prelude::*;
@@ -32,7 +34,7 @@ mod _core {
     #[pymodule_export]
     use super::coroutine::RunTask;
     #[pymodule_export]
-    use super::futures::{Blocking, TaskRunFuture};
+    use super::futures::TaskRunFuture;
     #[pymodule_export]
     use super::gather::{Completions, all_native, settled, unsettled, values, wait_all};
     #[pymodule_export]
@@ -51,6 +53,8 @@ mod _core {
     use super::stream::Stream;
     #[pymodule_export]
     use super::task::{TaskBase, begin_direct, settle};
+    #[pymodule_export]
+    use super::waiting::Blocking;
 
     use pyo3::prelude::*;
     use pyo3::types::PyDict;

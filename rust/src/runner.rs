@@ -9,9 +9,10 @@ use oxtask_core::pool::{Job, Pool};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use crate::futures::{self, Edge, TaskRunFuture, Waiting};
+use crate::futures::{self, TaskRunFuture};
 use crate::inputs::{self, Resolve};
 use crate::run::{Runs, Shape, Spec};
+use crate::waiting::{self, Edge, Waiting};
 use crate::workers::{self, PyHost, RunPool};
 use crate::{boundary, clock, context, error, python, runtime};
 
@@ -229,7 +230,7 @@ impl Runner {
 
 pub(crate) fn check(py: Python<'_>, pool: &RunPool) -> PyResult<()> {
     if pool.tag() != runtime::get().generation {
-        return Err(futures::forked(py));
+        return Err(crate::waiting::forked(py));
     }
     if pool.is_closed() || pool.is_cancelled() {
         let message =

@@ -17,12 +17,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::boundary::Enter;
-use crate::futures::{self, Edge, TaskRunFuture, Waiting};
+use crate::futures::{self, TaskRunFuture};
 use crate::inputs::{self, Resolve};
 use crate::plan::Plan;
 use crate::run::{Runs, Shape, Spec};
 use crate::runner::Runner;
 use crate::task::TaskBase;
+use crate::waiting::{self, Edge, Waiting};
 use crate::workers::RunPool;
 use crate::{boundary, clock, context, python, runtime, workers};
 
@@ -334,7 +335,7 @@ impl Stream {
                 None => return Err(PyStopIteration::new_err(())),
             }
         };
-        futures::wait_for_run(py, &group, index, None, true)?;
+        crate::waiting::wait_for_run(py, &group, index, None, true)?;
         let spent = {
             let mut flow = self.flow.lock();
             flow.yielded += 1;

@@ -12,7 +12,7 @@ use crate::inputs::{self, Resolve};
 use crate::plan::{Kind, Plan};
 use crate::run::{self, Run, Shape, Spec};
 use crate::runner::{self, Runner};
-use crate::{boundary, clock, context, runtime};
+use crate::{attempt, boundary, clock, context, runtime};
 
 #[pyclass(frozen, subclass, dict, weakref, module = "oxtask._core")]
 pub(crate) struct TaskBase {
@@ -120,13 +120,15 @@ fn call<'py>(
     let kwargs = kwargs.as_ref().map(Bound::as_any);
     let (answer, ended) = context::within(py, None, run.as_any(), || {
         match boundary::call(py, function, args.as_any(), kwargs) {
-            Ok(value) if run::is_plain(&value) => (Ok(value.clone()), (Outcome::Completed, value)),
-            Ok(value) => run::judge_direct(py, &run, Ok(value)),
-            Err(error) => run::judge_direct(py, &run, Err(error)),
+            Ok(value) if attempt::is_plain(&value) => {
+                (Ok(value.clone()), (Outcome::Completed, value))
+            }
+            Ok(value) => attempt::judge_direct(py, &run, Ok(value)),
+            Err(error) => attempt::judge_direct(py, &run, Err(error)),
         }
     })?;
     let (outcome, output) = ended;
-    run::settle(py, &group, 0, 1, outcome, Some(output.unbind()));
+    attempt::settle(py, &group, 0, 1, outcome, Some(output.unbind()));
     answer
 }
 
@@ -160,5 +162,5 @@ pub(crate) fn begin_direct<'py>(
 pub(crate) fn settle(py: Python<'_>, run: &Bound<'_, Run>, code: u8, output: Option<Py<PyAny>>) {
     let held = run.get();
     let outcome = crate::futures::outcome(code);
-    crate::run::settle(py, &held.group, held.index, held.number(), outcome, output);
+    attempt::settle(py, &held.group, held.index, held.number(), outcome, output);
 }

@@ -15,7 +15,7 @@ use crate::boundary::Enter;
 use crate::run::{self, Runs, Spec};
 use crate::runtime::{ATTACHING, BUSY};
 use crate::timers::{self, Entry};
-use crate::{boundary, clock, python, runtime};
+use crate::{attempt, boundary, clock, python, runtime};
 
 /// A worker without work for this long leaves.
 const IDLE_LIMIT: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ impl Callback {
             }
             Self::Bell(bell) => bell.inject(py),
             Self::Expired { group, index, attempt, kept, seat } => {
-                run::take_over(py, &group, index, attempt, kept, &seat);
+                attempt::take_over(py, &group, index, attempt, kept, &seat);
             }
         }
     }
@@ -410,7 +410,7 @@ fn turn(py: Python<'_>, pool: &RunPool, seat: &Arc<Seat>) {
 
 fn perform(py: Python<'_>, taken: Taken<Spec>, seat: &Arc<Seat>) {
     match taken {
-        Taken::Run(group, index) => run::execute(py, &group, index, Some(seat)),
+        Taken::Run(group, index) => attempt::execute(py, &group, index, Some(seat)),
         Taken::Cancelled(group, index) => drop(cancel(py, &group, index)),
         Taken::Callbacks(callbacks) => {
             for callback in callbacks {

@@ -90,6 +90,7 @@ def life(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
         if log is None:
             log = new_log(run.future)
             run.set_record(log)
+            log_lines.created(log, run.task)
             failure = name_run(run.task, log, args, kwargs)
             if failure is not None:
                 log_lines.failed(log, run.task, failure)
@@ -111,6 +112,7 @@ def attempts(run: Run, log: RunLog[Any], args: tuple[Any, ...], kwargs: dict[str
         log.enter(engine_state(StateType.RUNNING, name))
         refresh_view(run, log)
         yield from hooks(task.on_running_hooks, task, log)
+        log_lines.executing(log, task)
         code, output = yield from attempt(run, task, args, kwargs)
         if code == LOST:
             return LOST, None

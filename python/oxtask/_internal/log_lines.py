@@ -76,6 +76,22 @@ def _is_flow(log: RunLog[Any]) -> bool:
     return hasattr(log.record, "flow_id")
 
 
+def created(log: RunLog[Any], task: TaskMachinery) -> None:
+    """Write that a run was made."""
+    if is_on(DEBUG):
+        from oxtask.logging import messages  # noqa: PLC0415 - start-up time
+
+        write(log, task, DEBUG, messages.task_run_created(log.record.name, task.name))
+
+
+def executing(log: RunLog[Any], task: TaskMachinery) -> None:
+    """Write that the function is about to be called."""
+    if is_on(DEBUG):
+        from oxtask.logging import messages  # noqa: PLC0415 - start-up time
+
+        write(log, task, DEBUG, messages.task_executing(log.record.name, task.name))
+
+
 def failed(log: RunLog[Any], task: TaskMachinery, output: Any, *, exhausted: bool = False) -> None:
     """Write that an attempt failed and no other follows."""
     end = " - Retries are exhausted" if exhausted else ""

@@ -1,0 +1,408 @@
+//! How one attempt of a run is made on this thread: from its input to its outcome.
+//!
+//! Plain runs are a call and nothing else. What raises, returns something unusual or has options that need more
+//! goes through `oxtask._internal.engine`, which answers with a code and what goes with it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use oxtask_core::group::{Begun, Outcome};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use crate::boundary::Enter;
+use crate::inputs::{self, Resolve, Unresolved};
+use crate::run::{Note, RUNS, Run, Runs, Shape, Spec};
+use crate::workers::{self, Seat};
+use crate::{boundary, clock, context, error, python};
+
+/// What an attempt came to.
+pub(crate) enum Ended {
+    Done(Outcome, Option<Py<PyAny>>),
+    /// Not yet: the next attempt begins after so many seconds.
+    Delay(f64),
+    /// Somebody else ended the run.
+    Lost,
+}
+
+/// Begins and runs one run on this thread, up to the end of an attempt.
+pub(crate) fn execute(py: Python<'_>, group: &Runs, index: u32, seat: Option<&Arc<Seat>>) {
+    if let Some(begun) = group.begin(index, clock::now()) {
+        proceed(py, group, index, begun, seat);
+    }
+}
+
+/// The input of an attempt, resolved; `None` if the run has ended for want of it.
+pub(crate) fn ready_input<'py>(
+    py: Python<'py>,
+    group: &Runs,
+    index: u32,
+    attempt: u32,
+    input: Bound<'py, PyAny>,
+) -> Option<Bound<'py, PyAny>> {
+    let spec = &group.work;
+    // A retry finds its input resolved.
+    if attempt > 1 || (spec.resolve == Resolve::Nothing && spec.wait_for.is_none()) {
+        return Some(input);
+    }
+    let ready = if spec.wait_for.is_none() && spec.resolve == Resolve::Native {
+        resolve(&input, spec.resolve)
+    } else {
+        python_input(py, group, index, attempt, &input)
+    };
+    match ready {
+        Ok(resolved) => Some(resolved),
+        Err(unresolved) => {
+            refuse(py, group, index, attempt, unresolved);
+            None
+        }
+    }
+}
+
+/// The same through Python's walk, in the run's own context: it may wait, and must then be known to wait.
+fn python_input<'py>(
+    py: Python<'py>,
+    group: &Runs,
+    index: u32,
+    attempt: u32,
+    input: &Bound<'py, PyAny>,
+) -> Result<Bound<'py, PyAny>, Unresolved> {
+    let spec = &group.work;
+    let run = RUNS.make(py, Run::new(Arc::clone(group), index, attempt, None, None))?;
+    context::within(py, spec.context.as_ref(), run.as_any(), || {
+        if let Some(wait_for) = &spec.wait_for {
+            let module = boundary::import(py, "oxtask._internal.inputs")?;
+            module.enter_method("check_wait_for", (wait_for,))?;
+        }
+        resolve(input, spec.resolve)
+    })?
+}
+
+/// Notes the begin of a retry that the core makes by itself.
+pub(crate) fn begin_retry(group: &Runs, index: u32, attempt: u32) {
+    if attempt > 1 && !group.work.rich {
+        group.note(index, Note::Retried(clock::now()));
+    }
+}
+
+fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: Option<&Arc<Seat>>) {
+    let spec = &group.work;
+    let attempt = begun.attempt;
+    let input = begun.input.into_bound(py);
+    let Some(input) = ready_input(py, group, index, attempt, input) else { return };
+    if group.pool().is_some_and(|pool| pool.is_cancelled()) {
+        // Taken from the queue before the runner was cancelled, and seen by nobody since.
+        workers::cancel(py, group, index);
+        return;
+    }
+    begin_retry(group, index, attempt);
+    let run = Run::new(Arc::clone(group), index, attempt, seat, Some(input.clone().unbind()));
+    let run = match RUNS.make(py, run) {
+        Ok(run) => run,
+        Err(error) => {
+            return settle(py, group, index, attempt, Outcome::Crashed, Some(exception(py, error)));
+        }
+    };
+    if spec.rich && spec.plan.get().has_timeout {
+        drop(group.keep(index, attempt, input.clone().unbind()));
+    }
+    let ended = context::within(py, spec.context.as_ref(), run.as_any(), || {
+        if spec.rich { drive(py, spec, &run, &input) } else { plain(py, spec, &run, &input, seat) }
+    })
+    .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error))));
+    run.get().leave_body(py);
+    let attempt = run.get().number();
+    drop(run);
+    finish(py, group, index, attempt, ended, input);
+}
+
+pub(crate) fn finish(
+    py: Python<'_>,
+    group: &Runs,
+    index: u32,
+    attempt: u32,
+    ended: Ended,
+    input: Bound<'_, PyAny>,
+) {
+    match ended {
+        Ended::Done(outcome, output) => {
+            drop(input);
+            settle(py, group, index, attempt, outcome, output);
+        }
+        Ended::Delay(seconds) => {
+            workers::delay(group, index, attempt, input.unbind(), seconds);
+        }
+        Ended::Lost => (),
+    }
+}
+
+/// Takes over a run whose attempt was fenced off: decides on a retry, or ends it.
+pub(crate) fn take_over(
+    py: Python<'_>,
+    group: &Runs,
+    index: u32,
+    attempt: u32,
+    kept: Option<Py<PyAny>>,
+    seat: &Arc<Seat>,
+) {
+    let thread_id = seat.thread_id.load(Ordering::Relaxed);
+    let spec = &group.work;
+    let input = kept.unwrap_or_else(|| py.None()).into_bound(py);
+    let ended = Bound::new(py, Run::new(Arc::clone(group), index, attempt, Some(seat), None))
+        .and_then(|run| {
+            let ended = context::within(py, spec.context.as_ref(), run.as_any(), || {
+                let answer = python::engine(py)?.enter_method("expired", (&run, thread_id))?;
+                read_answer(&answer)
+            })??;
+            Ok((ended, run.get().number()))
+        })
+        .unwrap_or_else(|error| {
+            (Ended::Done(Outcome::Crashed, Some(exception(py, error))), attempt)
+        });
+    finish(py, group, index, ended.1, ended.0, input);
+}
+
+/// Calls the body and nothing else.
+#[inline]
+fn plain(
+    py: Python<'_>,
+    spec: &Spec,
+    run: &Bound<'_, Run>,
+    input: &Bound<'_, PyAny>,
+    seat: Option<&Arc<Seat>>,
+) -> Ended {
+    let function = &spec.plan.get().function;
+    // The thread can be interrupted for the run while it is in the user's function, and not a moment longer.
+    let outer = seat.and_then(|seat| seat.enter(&run.get().group, run.get().index));
+    let result = match spec.shape {
+        Shape::One => boundary::call_one(py, function, input),
+        Shape::Args => boundary::call(py, function, input, None),
+        Shape::ArgsKwargs => match split(input) {
+            Ok((args, kwargs)) => boundary::call(py, function, &args, Some(kwargs.as_any())),
+            Err(error) => Err(error),
+        },
+    };
+    if let Some(seat) = seat {
+        seat.exit(py, outer);
+    }
+    ended(py, false, run, result)
+}
+
+/// What a body or an engine that returned or raised makes of the attempt.
+#[inline]
+pub(crate) fn ended(
+    py: Python<'_>,
+    rich: bool,
+    run: &Bound<'_, Run>,
+    result: PyResult<Bound<'_, PyAny>>,
+) -> Ended {
+    match result {
+        Ok(answer) if rich => read_answer(&answer)
+            .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error)))),
+        Err(error) if rich => Ended::Done(Outcome::Crashed, Some(exception(py, error))),
+        Ok(value) if is_plain(&value) => Ended::Done(Outcome::Completed, Some(value.unbind())),
+        Ok(value) => judge(py, run, "returned", value),
+        Err(error) => {
+            let is_failure = error.is_instance_of::<pyo3::exceptions::PyException>(py);
+            let error = error.into_value(py).into_any();
+            if is_failure
+                && run.get().group.work.plan.get().retries > 0
+                && let Some(delay) = run.get().retry_after(py, error.clone_ref(py))
+            {
+                return Ended::Delay(delay);
+            }
+            judge(py, run, "raised", error.into_bound(py))
+        }
+    }
+}
+
+/// The coroutine of an async run.
+pub(crate) fn coroutine<'py>(
+    py: Python<'py>,
+    spec: &Spec,
+    run: &Bound<'py, Run>,
+    input: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let function = &spec.plan.get().function;
+    if spec.rich {
+        let (args, kwargs) = arguments(py, spec.shape, input)?;
+        let engine = python::engine(py)?.getattr("arun_attempt")?.unbind();
+        let all = PyTuple::new(py, [run.as_any(), args.as_any(), kwargs.as_any()])?;
+        return boundary::call(py, &engine, all.as_any(), None);
+    }
+    match spec.shape {
+        Shape::One => boundary::call_one(py, function, input),
+        Shape::Args => boundary::call(py, function, input, None),
+        Shape::ArgsKwargs => {
+            let (args, kwargs) = split(input)?;
+            boundary::call(py, function, &args, Some(kwargs.as_any()))
+        }
+    }
+}
+
+/// Runs an attempt through the Python engine.
+fn drive(py: Python<'_>, spec: &Spec, run: &Bound<'_, Run>, input: &Bound<'_, PyAny>) -> Ended {
+    let answer = arguments(py, spec.shape, input).and_then(|(args, kwargs)| {
+        let engine = python::engine(py)?.getattr("run_attempt")?.unbind();
+        let all = PyTuple::new(py, [run.as_any(), args.as_any(), kwargs.as_any()])?;
+        boundary::call(py, &engine, all.as_any(), None)
+    });
+    ended(py, true, run, answer)
+}
+
+/// Asks the Python engine what an exception or an unusual return value means.
+fn judge(py: Python<'_>, run: &Bound<'_, Run>, what: &str, value: Bound<'_, PyAny>) -> Ended {
+    let answer = python::engine(py).and_then(|engine| engine.enter_method(what, (run, &value)));
+    match answer.and_then(|answer| read_answer(&answer)) {
+        Ok(ended) => ended,
+        Err(error) => Ended::Done(Outcome::Crashed, Some(exception(py, error))),
+    }
+}
+
+/// What a direct call returns or raises, and how its run ended.
+pub(crate) type Answer<'py> = (PyResult<Bound<'py, PyAny>>, (Outcome, Bound<'py, PyAny>));
+
+/// The same for a direct call, which hands the result or the exception itself to the caller.
+pub(crate) fn judge_direct<'py>(
+    py: Python<'py>,
+    run: &Bound<'py, Run>,
+    result: PyResult<Bound<'py, PyAny>>,
+) -> Answer<'py> {
+    let (what, value) = match &result {
+        Ok(value) => ("returned", value.clone()),
+        Err(raised) => ("raised", raised.value(py).clone().into_any()),
+    };
+    match judge(py, run, what, value.clone()) {
+        Ended::Done(outcome, output) => {
+            let output = output.map_or(value, |output| output.into_bound(py));
+            // A state that the body chose goes to the caller as the body returned it.
+            let answer = match outcome {
+                Outcome::Completed => result.map(|_| output.clone()),
+                _ => result,
+            };
+            (answer, (outcome, output))
+        }
+        Ended::Delay(_) | Ended::Lost => (result, (Outcome::Crashed, value)),
+    }
+}
+
+/// Whether a returned value is the result as it stands: no state, no list of states, no generator.
+#[inline]
+pub(crate) fn is_plain(value: &Bound<'_, PyAny>) -> bool {
+    if let Ok(list) = value.cast_exact::<PyList>() {
+        return list.get_item(0).map_or(true, |first| !python::is_state(&first));
+    }
+    if let Ok(tuple) = value.cast_exact::<PyTuple>() {
+        return tuple.get_borrowed_item(0).map_or(true, |first| !python::is_state(&first));
+    }
+    if value.is_instance_of::<pyo3::types::PySet>() {
+        let set = value.try_iter().ok().and_then(|mut items| items.next());
+        return !matches!(set, Some(Ok(first)) if python::is_state(&first));
+    }
+    // SAFETY: reads the address of a static type.
+    let generator = unsafe { pyo3::ffi::PyGen_CheckExact(value.as_ptr()) } != 0;
+    !generator && !python::is_state(value)
+}
+
+/// Reads the answer of the Python engine: a code and what goes with it.
+fn read_answer(answer: &Bound<'_, PyAny>) -> PyResult<Ended> {
+    let (code, value): (u8, Bound<'_, PyAny>) = answer.extract()?;
+    let outcome = match code {
+        0 => Outcome::Completed,
+        1 => Outcome::Failed,
+        2 => Outcome::TimedOut,
+        3 => Outcome::Crashed,
+        4 => Outcome::Cancelled,
+        5 => Outcome::NotReady,
+        6 => Outcome::Chosen { failed: false },
+        7 => Outcome::Chosen { failed: true },
+        8 => return Ok(Ended::Delay(value.extract()?)),
+        _ => return Ok(Ended::Lost),
+    };
+    Ok(Ended::Done(outcome, Some(value.unbind())))
+}
+
+pub(crate) fn split<'py>(
+    pair: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyDict>)> {
+    let pair = pair.cast::<PyTuple>()?;
+    Ok((pair.get_item(0)?, pair.get_item(1)?.cast_into::<PyDict>()?))
+}
+
+/// The input as positional and keyword arguments.
+pub(crate) fn arguments<'py>(
+    py: Python<'py>,
+    shape: Shape,
+    input: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyDict>)> {
+    match shape {
+        Shape::One => Ok((PyTuple::new(py, [input])?.into_any(), PyDict::new(py))),
+        Shape::Args => Ok((input.clone(), PyDict::new(py))),
+        Shape::ArgsKwargs => split(input),
+    }
+}
+
+pub(crate) fn resolve<'py>(
+    input: &Bound<'py, PyAny>,
+    how: Resolve,
+) -> Result<Bound<'py, PyAny>, Unresolved> {
+    match how {
+        Resolve::Nothing => Ok(input.clone()),
+        Resolve::Native => inputs::substitute(input),
+        Resolve::Python => {
+            let module = boundary::import(input.py(), "oxtask._internal.inputs")?;
+            Ok(module.enter_method("resolve_arguments", (input,))?)
+        }
+    }
+}
+
+/// Ends a run whose inputs could not be had.
+fn refuse(py: Python<'_>, group: &Runs, index: u32, attempt: u32, unresolved: Unresolved) {
+    let result =
+        Bound::new(py, Run::new(Arc::clone(group), index, attempt, None, None)).and_then(|run| {
+            let engine = python::engine(py)?;
+            context::within(py, group.work.context.as_ref(), run.as_any(), || {
+                let answer = match unresolved {
+                    Unresolved::Upstream(future) => {
+                        engine.enter_method("not_ready", (&run, future))
+                    }
+                    Unresolved::Error(error) => {
+                        engine.enter_method("unresolved", (&run, error.into_value(py)))
+                    }
+                };
+                answer.and_then(|answer| read_answer(&answer))
+            })?
+        });
+    match result {
+        Ok(Ended::Done(outcome, output)) => settle(py, group, index, attempt, outcome, output),
+        Ok(_) => (),
+        Err(error) => {
+            settle(py, group, index, attempt, Outcome::Crashed, Some(exception(py, error)));
+        }
+    }
+}
+
+/// Ends a run and calls its callbacks; an output that comes too late is dropped.
+#[inline]
+pub(crate) fn settle(
+    py: Python<'_>,
+    group: &Runs,
+    index: u32,
+    attempt: u32,
+    outcome: Outcome,
+    output: Option<Py<PyAny>>,
+) {
+    match group.settle(index, attempt, outcome, output, clock::now()) {
+        Ok(settled) => {
+            drop(settled.kept);
+            for callback in settled.callbacks {
+                callback.run(py);
+            }
+        }
+        Err(late) => drop(late),
+    }
+}
+
+fn exception(py: Python<'_>, raised: PyErr) -> Py<PyAny> {
+    error::object(py, raised)
+}
