@@ -3,19 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use oxtask_core::group::{Outcome, Phase, Watcher, Work};
-use oxtask_core::inbox::Inbox;
-use oxtask_core::pool::Lane;
-use parking_lot::Mutex;
+use oxtask_core::group::{Outcome, Phase, Watcher};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
 
 use crate::boundary::Enter;
-use crate::inputs::{self, Resolve};
-use crate::run::{self, Run, RunRef, Runs};
-use crate::workers::{self, Callback, RunPool, Seat};
-use crate::{attempt, boundary, context, error, python, runtime, waiting};
+use crate::run::{self, RunRef, Runs};
+use crate::workers::{self, Callback};
+use crate::{boundary, python, waiting};
 
 #[pyclass(frozen, module = "oxtask.futures", name = "TaskRunFuture")]
 pub(crate) struct TaskRunFuture {

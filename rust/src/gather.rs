@@ -9,7 +9,7 @@ use pyo3::types::PyList;
 
 use crate::futures::{self, TaskRunFuture};
 use crate::run::{RunRef, Runs};
-use crate::waiting::{self, Edge, Waiting};
+use crate::waiting::{Edge, Waiting};
 use crate::workers::RunPool;
 use crate::{boundary, clock};
 

@@ -4,18 +4,18 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use oxtask_core::group::{Begun, Group, Outcome, Phase, Work};
+use oxtask_core::group::{Group, Phase, Work};
 use oxtask_core::pool::Lane;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::boundary::Enter;
 use crate::futures::TaskRunFuture;
-use crate::inputs::{self, Resolve, Unresolved};
+use crate::inputs::Resolve;
 use crate::plan::Plan;
 use crate::workers::{self, Callback, Seat};
-use crate::{boundary, clock, context, error, python};
+use crate::{boundary, clock, python};
 
 /// How a run's input becomes arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,7 +219,7 @@ impl Run {
     /// Notes that the attempt failed and is followed by another; `None` if no retry is left.
     ///
     /// Returns the seconds until then.
-    fn retry_after(&self, py: Python<'_>, failure: Py<PyAny>) -> Option<f64> {
+    pub(crate) fn retry_after(&self, py: Python<'_>, failure: Py<PyAny>) -> Option<f64> {
         let plan = self.group.work.plan.get();
         let attempt = self.number();
         if attempt > plan.retries || !self.is_current() {

@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use crate::futures::{self, TaskRunFuture};
 use crate::inputs::{self, Resolve};
 use crate::run::{Runs, Shape, Spec};
-use crate::waiting::{self, Edge, Waiting};
+use crate::waiting::{Edge, Waiting};
 use crate::workers::{self, PyHost, RunPool};
 use crate::{boundary, clock, context, error, python, runtime};
 

@@ -17,13 +17,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::boundary::Enter;
-use crate::futures::{self, TaskRunFuture};
+use crate::futures::TaskRunFuture;
 use crate::inputs::{self, Resolve};
 use crate::plan::Plan;
 use crate::run::{Runs, Shape, Spec};
 use crate::runner::Runner;
 use crate::task::TaskBase;
-use crate::waiting::{self, Edge, Waiting};
+use crate::waiting::{Edge, Waiting};
 use crate::workers::RunPool;
 use crate::{boundary, clock, context, python, runtime, workers};
 

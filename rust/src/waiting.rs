@@ -173,7 +173,10 @@ fn inputs_of(py: Python<'_>, run: &RunRef) -> Vec<RunRef> {
         }
     }
     inputs::pending(&found)
-        .map(|future| RunRef(Arc::clone(&future.get().group), future.get().index))
+        .map(|future| {
+            let (group, index) = future.get().run();
+            RunRef(Arc::clone(group), index)
+        })
         .collect()
 }
 

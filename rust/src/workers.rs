@@ -12,7 +12,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::boundary::Enter;
-use crate::run::{self, Runs, Spec};
+use crate::run::{Runs, Spec};
 use crate::runtime::{ATTACHING, BUSY};
 use crate::timers::{self, Entry};
 use crate::{attempt, boundary, clock, python, runtime};

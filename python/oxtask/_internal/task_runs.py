@@ -187,14 +187,10 @@ def context_of(run: Run) -> dict[str, Any]:
     task = future._task
     log: RunLog[TaskRun] = run.record or log_of(future)
     state = log.record.state
-    flow_context = FlowRunContext.get()
-    log_prints = task.log_prints
-    if log_prints is None and flow_context is not None:
-        log_prints = flow_context.log_prints
     return {
         "task": task,
         "task_run": log.record,
         "parameters": task._bind(*run.arguments),
-        "log_prints": bool(log_prints),
+        "log_prints": task._logs_prints(),
         "start_time": None if state is None else state.timestamp,
     }
