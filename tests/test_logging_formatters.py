@@ -30,7 +30,7 @@ def raised_through_engine():
     call = engine_function("def engine(function):\n    function()")
 
     def user_divides():
-        1 / 0  # noqa: B018
+        1 / 0
 
     def user():
         try:
@@ -113,7 +113,7 @@ def test_json_lines_hold_all_fields_and_survive_any_value():
     fields = {"id": FLOW_ID, "what": object(), "cycle": cycle, "keys": {(1, 2): 3}}
     record = logging.makeLogRecord({"msg": "a %s", "args": ("b",), "levelname": "ERROR", **fields})
     try:
-        1 / 0  # noqa: B018
+        1 / 0
     except ZeroDivisionError:
         record.exc_info = sys.exc_info()
     line = JsonFormatter("default").format(record)

@@ -198,6 +198,18 @@ def test_tags_of_a_body_hold_for_what_it_calls():
     assert outer() == ["inside"]
 
 
+def test_tags_that_a_body_enters_are_not_its_own():
+    """26.4"""
+
+    @task
+    def body():
+        with tags("inside"):
+            return TaskRunContext.get().task_run.tags
+
+    assert body() == []
+    assert flow(lambda: body.submit().result())() == []
+
+
 def test_the_run_knows_its_flow_and_task():
     """RR-01, TE-29, 3.4"""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import time
 
 import pytest
 from ways import history
@@ -12,7 +11,7 @@ from ways import history
 from oxtask import flow, task
 from oxtask._core import current_run
 from oxtask.context import TaskRunContext
-from oxtask.exceptions import ParameterBindError, TaskRunTimeoutError
+from oxtask.exceptions import ParameterBindError
 
 VARIABLE = contextvars.ContextVar("variable", default="unset")
 FUTURES = []
@@ -165,174 +164,6 @@ def test_the_consumer_can_send_and_throw_into_an_async_one():
     assert received == ["a", "b", "c"]
 
 
-def failing(is_async, attempts, **options):
-    def items():
-        note()
-        attempts.append(1)
-        yield 1
-        yield 2
-        raise ValueError("no")
-
-    async def aitems():
-        for item in items():
-            yield item
-
-    return task(aitems if is_async else items, **options)
-
-
-@pytest.mark.parametrize("is_async", [False, True])
-@pytest.mark.parametrize("delay", [0, 0.005])
-def test_a_retry_begins_anew(is_async, delay):
-    """27.5, TE-92"""
-    attempts, seen = [], []
-    made = failing(
-        *(is_async, attempts),
-        retries=2,
-        retry_delay_seconds=delay,
-        on_failure=[lambda t, run, state: seen.append((state.name, run.run_count))],
-    )
-    items = collect(made())
-    assert items[:-1] == [1, 2, 1, 2, 1, 2]
-    assert isinstance(items[-1], ValueError)
-    assert len(attempts) == 3
-    assert seen == [("Failed", 3)]
-
-
-@pytest.mark.parametrize("is_async", [False, True])
-def test_a_generator_that_is_closed_early_completes(is_async):
-    """27.6, W42, TE-93"""
-    seen = []
-
-    def items():
-        note()
-        try:
-            yield 1
-            yield 2
-        finally:
-            seen.append("closed")
-
-    async def aitems():
-        note()
-        try:
-            yield 1
-            yield 2
-        finally:
-            await asyncio.sleep(0)
-            seen.append("closed")
-
-    hook = [lambda t, run, state: seen.append(state.name)]
-    made = task(aitems if is_async else items, on_completion=hook)
-
-    async def consume():
-        generator = made()
-        assert await anext(generator) == 1
-        await generator.aclose()
-
-    if is_async:
-        asyncio.run(consume())
-    else:
-        generator = made()
-        assert next(generator) == 1
-        generator.close()
-    assert seen == ["closed", "Completed"]
-    assert history(FUTURES[0]) == ["Pending", "Running", "Completed"]
-    assert FUTURES[0].result() is None
-
-
-@pytest.mark.parametrize("is_async", [False, True])
-def test_an_error_while_closing_fails_the_run_and_is_raised(is_async):
-    """27.6: also with retries left"""
-
-    @task(retries=3)
-    def items():
-        note()
-        try:
-            yield 1
-        finally:
-            raise ValueError("closing")
-
-    @task(retries=3)
-    async def aitems():
-        note()
-        try:
-            yield 1
-        finally:
-            raise ValueError("closing")
-
-    async def consume():
-        generator = aitems()
-        await anext(generator)
-        await generator.aclose()
-
-    generator = items()
-    with pytest.raises(ValueError, match="closing"):
-        if is_async:
-            asyncio.run(consume())
-        else:
-            next(generator)
-            generator.close()
-    assert history(FUTURES[0]) == ["Pending", "Running", "Failed"]
-
-
-@pytest.mark.parametrize("is_async", [False, True])
-def test_only_the_time_of_the_producer_counts(is_async):
-    """27.9, W43, TE-94"""
-
-    @task(timeout_seconds=0.1)
-    def items():
-        yield 1
-        yield 2
-
-    @task(timeout_seconds=0.1)
-    async def aitems():
-        yield 1
-        yield 2
-
-    async def consume():
-        received = []
-        async for item in aitems():
-            received.append(item)
-            time.sleep(0.08)
-        return received
-
-    if is_async:
-        assert asyncio.run(consume()) == [1, 2]
-        return
-    received = []
-    for item in items():
-        received.append(item)
-        time.sleep(0.08)
-    assert received == [1, 2]
-
-
-@pytest.mark.parametrize("is_async", [False, True])
-def test_a_producer_that_takes_too_long_is_timed_out(is_async):
-    """27.9, TE-94: all its items together"""
-
-    @task(timeout_seconds=0.1)
-    def items():
-        note()
-        yield 1
-        time.sleep(0.08)
-        yield 2
-        time.sleep(20)
-
-    @task(timeout_seconds=0.1)
-    async def aitems():
-        note()
-        yield 1
-        await asyncio.sleep(0.08)
-        yield 2
-        await asyncio.sleep(20)
-
-    began = time.monotonic()
-    received = collect(aitems() if is_async else items())
-    assert received[:-1] == [1, 2]
-    assert type(received[-1]) is TaskRunTimeoutError
-    assert time.monotonic() - began < 5
-    assert history(FUTURES[0])[-1] == "TimedOut:FAILED"
-
-
 @both
 def test_a_submitted_generator_results_in_a_list(made):
     """17.10, W24, 27.10, TE-97"""
@@ -342,37 +173,6 @@ def test_a_submitted_generator_results_in_a_list(made):
         return made.submit(3).result(), made.map([1, 2]).result(), made.submit(0).result()
 
     assert main() == ([0, 1, 2], [[0], [0, 1]], [])
-
-
-@pytest.mark.parametrize("is_async", [False, True])
-def test_a_submitted_generator_is_tried_again(is_async):
-    """27.5"""
-    attempts = []
-
-    @flow
-    def main():
-        future = failing(is_async, attempts, retries=2).submit()
-        future.wait()
-        return type(future.result(raise_on_failure=False)), len(attempts)
-
-    assert main() == (ValueError, 3)
-
-
-def test_a_submitted_generator_has_a_deadline():
-    """27.9"""
-
-    @task(timeout_seconds=0.05)
-    def items():
-        yield 1
-        time.sleep(0.5)
-
-    @flow
-    def main():
-        future = items.submit()
-        future.wait()
-        return future.state.name
-
-    assert main() == "TimedOut"
 
 
 def test_a_returned_generator_becomes_a_list():
@@ -441,10 +241,8 @@ def test_the_body_runs_in_a_context_of_its_own(is_async):
         VARIABLE.set("consumer")
         return [(item, VARIABLE.get(), TaskRunContext.get()) for item in made()]
 
-    if is_async:
-        received = asyncio.run(consume())
-    else:
-        received = contextvars.copy_context().run(consume_sync)
+    whole = (lambda: asyncio.run(consume())) if is_async else consume_sync
+    received = contextvars.copy_context().run(whole)
     assert received == [
         (("consumer", 1, []), "consumer", None),
         (("body", 1, []), "consumer", None),

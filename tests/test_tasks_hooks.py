@@ -293,7 +293,9 @@ def test_a_hook_sees_the_final_record():
     seen = []
 
     def hook(task, task_run, state):
-        seen.append((task_run.end_time is not None, task_run.total_run_time >= 0 * task_run.total_run_time))
+        seen.append(
+            (task_run.end_time is not None, task_run.total_run_time >= 0 * task_run.total_run_time)
+        )
 
     @flow
     def main():

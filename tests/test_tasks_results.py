@@ -89,7 +89,7 @@ def test_a_sum_of_failures_is_tried_again(way):
         lambda: [Failed(), 1],
         lambda: [1, Failed()],
         lambda: {"a": Failed()},
-        lambda: [],
+        list,
         lambda: {Failed(): 1},
     ],
 )

@@ -1,4 +1,4 @@
-"""Tasks and flows at the speed of a function call: Prefect's task API on a Rust core, without a server.
+"""Tasks and flows at the speed of a function call: Prefect's task API on a Rust core, no server.
 
 >>> from oxtask import flow, task
 >>> @task

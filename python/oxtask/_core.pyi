@@ -10,7 +10,7 @@ from types import GenericAlias
 from typing import Any, Literal, final
 from uuid import UUID
 
-from typing_extensions import disjoint_base
+from typing_extensions import Self, disjoint_base
 
 from oxtask.states import State
 
@@ -51,7 +51,7 @@ current_runner: ContextVar[Any]
 class TaskBase:
     """The base of `oxtask.Task`: calls and submits without Python code of its own where it can."""
 
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> TaskBase: ...
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task here, or hand the call to `Task._call`."""
 
@@ -109,7 +109,7 @@ class Runner:
         kwargs: list[tuple[str, bool, Any]],
         length: int,
         wait_for: Any = None,
-    ) -> list[TaskRunFuture]:
+    ) -> list[Any]:
         """Queue a run for each item of the columns marked true, which are lists of ``length``."""
 
     def drain(self, timeout: float | None = None) -> bool:
@@ -170,7 +170,7 @@ class TaskRunFuture:
     def _record(self) -> Any: ...
     @property
     def _retries(self) -> list[tuple[int, Any, float, int]]:
-        """When an attempt failed, with what, the delay, and when the next began; core retries only."""
+        """When attempts failed, with what, the delay, when the next began; core retries only."""
 
     @property
     def _task(self) -> Any: ...
@@ -181,7 +181,7 @@ class TaskRunFuture:
 
 @final
 class Blocking:
-    """The wait of code that awaits a run: enters it into the graph of waits, gives back its slot."""
+    """The wait of code that awaits a run: enters it into the graph of waits."""
 
     def __enter__(self) -> None: ...
     def __exit__(self, *_exception: object) -> None: ...
@@ -218,7 +218,7 @@ class Run:
 
     def set_record(self, record: Any) -> None: ...
     def retry_after(self, failure: Any) -> float | None:
-        """Note that the attempt failed; return the seconds to the next, ``None`` if there is none."""
+        """Note that the attempt failed; return the seconds to the next, if there is one."""
 
     def is_current(self) -> bool:
         """Tell whether this attempt still speaks for the run."""
@@ -316,7 +316,7 @@ def settle(run: Run, code: int, output: Any) -> None:
     """End a run that was begun by `begin_direct`; ``code`` is an outcome."""
 
 def needs_resolving(value: Any) -> int:
-    """Tell what must be done to resolve futures in a value: 0 nothing, 1 the core's walk, 2 Python's."""
+    """Tell how futures in a value are resolved: 0 there are none, 1 the core's walk, 2 Python's."""
 
 def resolve(value: Any) -> Any:
     """Return a value with results in place of futures, after waiting for them on this thread."""
@@ -324,7 +324,7 @@ def resolve(value: Any) -> Any:
 def wait_all(
     futures: list[Any], timeout: float | None = None, fail_fast: bool = False
 ) -> tuple[bool, int | None]:
-    """Block until all runs have ended, or one has failed; return whether, and the place of that one."""
+    """Block until all have ended, or one has failed; return whether, and the place of that one."""
 
 def all_native(futures: list[Any]) -> bool:
     """Tell whether all are `TaskRunFuture`s."""

@@ -1,7 +1,7 @@
 """Futures: handles of runs that were submitted.
 
-`Task.submit` returns a `TaskRunFuture`, `Task.map` a `FutureList` of them. Runners written in Python
-return their own subclasses of `Future`.
+`Task.submit` returns a `TaskRunFuture`, `Task.map` a `FutureList` of them. Runners written in
+Python return their own subclasses of `Future`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ __all__ = [
     "wait",
 ]
 
-R = TypeVar("R", covariant=True)
+R_co = TypeVar("R_co", covariant=True)
 F = TypeVar("F")
 
 
-class Future(ABC, Generic[R]):
+class Future(ABC, Generic[R_co]):
     """What all futures can do; a base for futures of runners written in Python.
 
     The core's own `TaskRunFuture` counts as a subclass.
@@ -46,7 +46,7 @@ class Future(ABC, Generic[R]):
 
     @property
     @abstractmethod
-    def state(self) -> State[R]:
+    def state(self) -> State[R_co]:
         """The state of the run as it is now; final once the run has ended."""
 
     @abstractmethod
@@ -59,7 +59,7 @@ class Future(ABC, Generic[R]):
         """
 
     @abstractmethod
-    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R_co:
         """Return the result of the run, after waiting for it.
 
         Args:
@@ -77,7 +77,7 @@ class Future(ABC, Generic[R]):
     def add_done_callback(self, fn: Callable[[Any], None]) -> None:
         """Call ``fn(future)`` once when the run has ended; at once if it has."""
 
-    async def aresult(self) -> R:
+    async def aresult(self) -> R_co:
         """Return the result of the run without blocking the event loop; raises as `result` does."""
         import asyncio  # noqa: PLC0415 - start-up time
 
@@ -109,7 +109,7 @@ class DoneAndNotDoneFutures(NamedTuple):
     not_done: set[Any]
 
 
-class FutureList(list["Future[R]"], Generic[R]):
+class FutureList(list["Future[R_co]"], Generic[R_co]):
     """The futures of a map, in the order of its items."""
 
     def wait(self, timeout: float | None = None) -> None:
@@ -120,7 +120,7 @@ class FutureList(list["Future[R]"], Generic[R]):
         """
         _wait_all(self, timeout, fail_fast=False)
 
-    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R]:
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R_co]:
         """Return the results in the order of the items.
 
         Args:
@@ -299,5 +299,3 @@ def _resolve(expr: Any, replace: Callable[[Any], Any]) -> Any:
     if isinstance(expr, FutureList):
         expr = list(expr)
     return visit_collection(expr, visit, context={}, return_data=True)
-
-

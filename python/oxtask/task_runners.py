@@ -1,7 +1,7 @@
 """Task runners: who runs what is submitted and mapped in a flow.
 
-The default is `ThreadPoolTaskRunner`, on the core's scheduler. A runner of one's own is a subclass of
-`TaskRunner` with `submit` and `duplicate`.
+The default is `ThreadPoolTaskRunner`, on the core's scheduler. A runner of one's own is a subclass
+of `TaskRunner` with `submit` and `duplicate`.
 """
 
 from __future__ import annotations
@@ -269,8 +269,8 @@ def current_runner(purpose: str, task_name: str) -> TaskRunner[Any]:
     hint = ", or use `.map(..., deferred=True)` to hand the work to a task worker"
     msg = (
         f"Unable to determine task runner to use for {purpose}. If you are submitting task "
-        f"{task_name!r} outside of a flow, call it inside a function decorated with `@flow`, or enter a "
-        f"`ThreadPoolTaskRunner` with `with`{hint if purpose == 'mapping' else ''}."
+        f"{task_name!r} outside of a flow, call it inside a function decorated with `@flow`, or "
+        f"enter a `ThreadPoolTaskRunner` with `with`{hint if purpose == 'mapping' else ''}."
     )
     raise RuntimeError(msg)
 

@@ -28,8 +28,8 @@ def test_nanoseconds_become_a_datetime_without_rounding(nanoseconds):
 
 @given(
     st.datetimes(
-        min_value=datetime(1900, 1, 1),  # noqa: DTZ001 - the zone is drawn separately
-        max_value=datetime(2200, 1, 1),  # noqa: DTZ001
+        min_value=datetime(1900, 1, 1),
+        max_value=datetime(2200, 1, 1),
         timezones=st.timezones(),
     )
 )

@@ -123,18 +123,12 @@ fn run<'py>(
     let mut settled = Vec::with_capacity(items.len());
     for item in items.iter() {
         let started = stamp();
-        let entered = context
-            .then(|| Entered::enter(base, variable, value))
-            .transpose()?;
+        let entered = context.then(|| Entered::enter(base, variable, value)).transpose()?;
         let result = function.call1((item,))?;
         drop(entered);
         let ended = stamp();
         settled.push(if future {
-            let run = Future {
-                value: result.unbind(),
-                started,
-                ended,
-            };
+            let run = Future { value: result.unbind(), started, ended };
             untracked(Bound::new(py, run)?)
         } else {
             std::hint::black_box((started, ended));

@@ -59,4 +59,4 @@ class Identity(_LazyField):
 
     def __get__(self, record: Record | None, owner: type | None = None) -> Any:
         value = super().__get__(record, owner)
-        return value if value is not None or record is None else record._settle(self.slot, new_id())  # noqa: SLF001
+        return value if value is not None or record is None else record._settle(self.slot, new_id())

@@ -19,7 +19,7 @@ else:
         """What a typed dict is at run time: a dict whose keys are annotated."""
 
         def __init_subclass__(cls, **options: Any) -> None:
-            """Add the keys of the bases, as a typed dict does; the options are for type checkers."""
+            """Add the keys of the bases, as a typed dict does; options are for type checkers."""
             keys: dict[str, Any] = {}
             for base in reversed(cls.__mro__):
                 keys.update(vars(base).get("__annotations__", {}))

@@ -132,7 +132,7 @@ class Record:  # noqa: PLW1641 - mutable and equal by content; the kinds that ha
         for name in self._fields:
             try:
                 yield name, object.__getattribute__(self, name)
-            except AttributeError:  # noqa: PERF203 - the only way to see that a slot is unset
+            except AttributeError:
                 if name not in self._constants:
                     yield name, getattr(self, name)
 

@@ -164,7 +164,7 @@ class RunRecord(Record):
         pending = engine_state(StateType.PENDING, None, timestamp)
         run.set_state(pending)
         if run._expected_start_time is None:
-            run._expected_start_time = pending._timestamp  # noqa: SLF001 - may be a number yet
+            run._expected_start_time = pending._timestamp
         return run
 
     @property
@@ -205,9 +205,9 @@ class RunRecord(Record):
         previous = self._state
         if state is previous:
             return
-        state._join(*self._run_ids())  # noqa: SLF001 - records and states are one mechanism
+        state._join(*self._run_ids())
         if previous is not None:
-            state._follow(previous)  # noqa: SLF001
+            state._follow(previous)
         self.state = state
 
     def enter_state(self, state: State[Any]) -> None:
@@ -225,12 +225,12 @@ class RunRecord(Record):
         if state.type is StateType.RUNNING:
             self.run_count += 1
             if self._start_time is None:
-                self._start_time = state._timestamp  # noqa: SLF001 - may be a number yet
+                self._start_time = state._timestamp
         elif state.type in TERMINAL_STATES:
-            self._finish(state._timestamp)  # noqa: SLF001
+            self._finish(state._timestamp)
 
     def _add_run_time(self, since: State[Any], until: State[Any]) -> None:
-        start, end, total = since._timestamp, until._timestamp, self._total_run_time  # noqa: SLF001
+        start, end, total = since._timestamp, until._timestamp, self._total_run_time
         if isinstance(start, int) and isinstance(end, int) and isinstance(total, int):
             # In whole microseconds, as the time stamps are read: the sum must fit them.
             self._total_run_time = total + (end // 1000 - start // 1000) * 1000

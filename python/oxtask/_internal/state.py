@@ -407,9 +407,9 @@ def engine_state(  # noqa: PLR0917 - names cost time where the engine calls it
     state.message = message
     state.data = data
     # The fast way in: none of these is looked at before somebody reads it.
-    state._timestamp = time.time_ns() if timestamp is None else timestamp  # noqa: SLF001
-    state._state_details = (task_run_id, flow_run_id, details)  # noqa: SLF001
-    state._id = None  # noqa: SLF001
+    state._timestamp = time.time_ns() if timestamp is None else timestamp
+    state._state_details = (task_run_id, flow_run_id, details)
+    state._id = None
     return state
 
 

@@ -59,14 +59,14 @@ def raise_failure(state: State[Any]) -> NoReturn:
             f"The run waited for is in state {short_repr(unfinished)}; its result is not available."
         )
     error = state_exception(state)
-    raised = state._raised  # noqa: SLF001 - bookkeeping of this module
+    raised = state._raised
     if raised is None or raised[0] is not error:
         raised = (error, error.__traceback__)
         is_fresh = error.__traceback__ is None and isinstance(
             error, (FailedRun, CrashedRun, CancelledRun)
         )
         if not is_fresh:  # one made for this call must not be kept alive
-            state._raised = raised  # noqa: SLF001
+            state._raised = raised
     try:
         # From the traceback it came with: else each call would add its frames to the last call's.
         raise error.with_traceback(raised[1])

@@ -41,7 +41,8 @@ def open_stream(
         return AsyncStream(task, source, args, kwargs, ordered=ordered, window=size, runner=runner)
     core = getattr(runner, "_runner", None)
     if core is None:
-        msg = f"'stream' needs a ThreadPoolTaskRunner; the flow has a {type(runner).__name__}. Use map"
+        kind = type(runner).__name__
+        msg = f"'stream' needs a ThreadPoolTaskRunner; the flow has a {kind}. Use map"
         raise TypeError(msg)
     return Stream(core, task, source, args, kwargs, ordered, size)
 

@@ -195,7 +195,7 @@ class SettingsGroup:
 
 def name_settings(kind: type[SettingsGroup], path: str = "") -> Iterator[Setting]:
     """Give every setting below ``kind`` its names, and yield it."""
-    for key, member in kind._members.items():  # noqa: SLF001 - same module
+    for key, member in kind._members.items():
         if isinstance(member, Setting):
             member.accessor = path + key
             member.name = PREFIX + member.accessor.upper().replace(".", "_")

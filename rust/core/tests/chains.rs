@@ -156,6 +156,25 @@ fn cancelling_a_chain_from_the_front_walks_it_once() {
     });
 }
 
+#[test]
+fn layers_in_which_each_waits_for_all_of_the_one_before_settle() {
+    const WIDTH: u32 = if cfg!(debug_assertions) { 200 } else { 1_000 };
+    on_a_small_stack(|| {
+        let (pool, _) = pool(1);
+        let layers = [(); 3].map(|()| parked(&pool, Lane::Thread, 0..WIDTH));
+        for pair in layers.windows(2) {
+            for index in 0..WIDTH {
+                pair[1].hold(index);
+                (0..WIDTH).for_each(|at| depend(&pair[1], index, &pair[0], at));
+            }
+        }
+        for layer in &layers {
+            (0..WIDTH).for_each(|index| layer.release(index));
+        }
+        assert_eq!(work(&pool), WIDTH * 3);
+    });
+}
+
 fn cancel_one_by_one(order: impl Iterator<Item = u32>) {
     let (pool, _) = pool(1);
     let group = queued(&pool, Lane::Thread, 0..LINKS);

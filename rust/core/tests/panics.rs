@@ -11,7 +11,7 @@ use oxtask_core::group::{Group, Outcome, Phase, Watcher, Work};
 use oxtask_core::growth::TICK;
 use oxtask_core::inbox::Inbox;
 use oxtask_core::pool::{From, Host, Lane, Pool};
-use support::{Spec, TestPool, finish, ids, inline, parked, queued, run_of};
+use support::{TestPool, finish, ids, inline, parked, queued, run_of};
 
 /// Panics the first `fuse` times that it is asked for anything.
 struct Fragile {
@@ -178,7 +178,6 @@ fn a_panic_of_the_caller_leaves_no_lock_behind() {
     assert!(looked.is_err());
     assert_eq!((group.phase(0), pool.active()), (Phase::Ready, 0));
     assert!(finish_faulty(&group));
-    let _ = Spec(Lane::Thread);
 }
 
 fn finish_faulty(group: &Arc<Group<Faulty>>) -> bool {

@@ -132,9 +132,14 @@ impl World {
         let Task { run, attempt } = task;
         let more = number / 16;
         match number % 16 {
-            0..6 => drop(self.settle(run, attempt, Outcome::Completed)),
-            6 => drop(self.settle(run, attempt, Outcome::Failed)),
-            7 => drop(self.settle(run, attempt, Outcome::Chosen { failed: more % 2 == 0 })),
+            number @ 0..8 => {
+                let outcome = match number {
+                    6 => Outcome::Failed,
+                    7 => Outcome::Chosen { failed: more.is_multiple_of(2) },
+                    _ => Outcome::Completed,
+                };
+                self.settle(run, attempt, outcome);
+            }
             8 | 9 if attempt < MAX_ATTEMPTS => self.delay(run, attempt, u64::from(more % 20)),
             10 if attempt < MAX_ATTEMPTS => {
                 let (group, index) = self.run(run);
@@ -275,7 +280,7 @@ impl World {
             Some(Unit::Callback(run)) => panic!("the deadline of run {run} is for threads"),
             Some(Unit::Run(run)) => {
                 let Some(attempt) = self.start(run) else { return };
-                if number % 3 == 0 {
+                if number.is_multiple_of(3) {
                     self.settle(run, attempt, Outcome::Completed);
                 } else {
                     self.event_loop.suspended.push(Suspended(Task { run, attempt }, None));

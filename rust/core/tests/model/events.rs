@@ -30,17 +30,17 @@ impl World {
             22 | 23 if self.workers.len() < MAX_WORKERS => self.tick(),
             22 | 23 => self.pool.ensure_worker(),
             24 => self.guest_runs(more),
-            25 => self.to_a_run(more, |world, run| world.watch(run, None)),
-            26 => self.to_a_run(more, |world, run| world.watch(run, Some(more))),
-            27 => self.to_a_run(more, World::unwatch),
-            28 => self.to_a_run(more, World::cancel),
-            29 | 30 => self.to_a_run(more, |world, run| world.come_late(run, more / 64)),
-            _ if more % 64 == 0 => self.cancel_pool(),
+            25 => self.with_run(more, |world, run| world.watch(run, None)),
+            26 => self.with_run(more, |world, run| world.watch(run, Some(more))),
+            27 => self.with_run(more, World::unwatch),
+            28 => self.with_run(more, World::cancel),
+            29 | 30 => self.with_run(more, |world, run| world.come_late(run, more / 64)),
+            _ if more.is_multiple_of(64) => self.cancel_pool(),
             _ => self.watch_drained(),
         }
     }
 
-    fn to_a_run(&mut self, number: u32, what: impl FnOnce(&mut Self, usize)) {
+    fn with_run(&mut self, number: u32, what: impl FnOnce(&mut Self, usize)) {
         if let Some(run) = self.pick(number) {
             what(self, run);
         }
@@ -126,8 +126,12 @@ impl World {
         assert_eq!(callbacks, deadlines);
         let mut runs: Vec<_> = runs.into_iter().collect();
         runs.sort_unstable();
-        runs.into_iter().for_each(|run| self.cancel(run));
-        callbacks.into_iter().for_each(|run| self.take_over(run));
+        for run in runs {
+            self.cancel(run);
+        }
+        for run in callbacks {
+            self.take_over(run);
+        }
         for timer in self.timers.extract(|timer| matches!(timer, Timer::Wake(..))) {
             if let Timer::Wake(run, attempt) = timer {
                 self.wake(run, attempt);

@@ -255,7 +255,7 @@ impl World {
     /// The deadline of a run has passed and somebody decides what becomes of it.
     pub(crate) fn take_over(&mut self, run: usize) {
         let attempt = self.taken_over.remove(&run).expect("its deadline has passed");
-        if attempt < MAX_ATTEMPTS && run % 2 == 0 {
+        if attempt < MAX_ATTEMPTS && run.is_multiple_of(2) {
             self.delay(run, attempt, 3);
         } else {
             self.settle(run, attempt, Outcome::TimedOut);
