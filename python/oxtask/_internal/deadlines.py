@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 class ScopeExpired(BaseException):
     """Raised in code that is out of time, wherever it is."""
 
+    def __init__(self) -> None:
+        super().__init__("the time of the run, or of one around it, is up")
+
 
 class BodyTimedOut(BaseException):
     """Raised by `within` and `awithin`: the function had ``seconds`` and took longer."""

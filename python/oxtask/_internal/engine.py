@@ -79,6 +79,9 @@ class RunInterrupted(BaseException):
     Derives from `BaseException`, so that an ``except Exception`` in the body does not swallow it.
     """
 
+    def __init__(self) -> None:
+        super().__init__("the run was cancelled, or its time is up")
+
 
 # --- what happens ---------------------------------------------------------------------------------
 

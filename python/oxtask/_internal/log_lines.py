@@ -239,14 +239,3 @@ def flow_failed(log: RunLog[Any], flow: AnyFlow, error: Exception) -> None:
     """Write that the function of a flow raised."""
     text = f"Encountered exception during execution: {short_repr(error, MAX_REPR_LENGTH)}"
     write(log, flow, ERROR, text, error)
-
-
-def flow_retries(
-    log: RunLog[Any], flow: AnyFlow, state: State[Any], count: int, delay: float
-) -> None:
-    """Write that an attempt failed and another follows."""
-    if is_on(INFO, FLOW_RUNS):
-        from oxtask.logging import messages  # noqa: PLC0415 - start-up time
-
-        again = messages.retrying(count, flow.retries, delay)
-        write(log, flow, INFO, f"Flow run ended in state {state.name!r} - {again}")
