@@ -29,11 +29,8 @@ const BURST: Duration = Duration::from_millis(2);
 /// The clock is read once in so many steps.
 const STEPS_A_LOOK: u32 = 16;
 
-static LOOPS: Mutex<Vec<Arc<Seat>>> = Mutex::new(Vec::new());
-
 /// What others know of a loop.
 pub(crate) struct Seat {
-    generation: u64,
     writer: libc::c_int,
     woken: AtomicBool,
     /// When the step under way began; zero between steps.
@@ -85,9 +82,7 @@ impl Seat {
 
 /// Makes a loop take runs from `pool`.
 pub(crate) fn wake(pool: &RunPool) {
-    let generation = runtime::get().generation;
-    let mut loops = LOOPS.lock();
-    loops.retain(|seat| seat.generation == generation);
+    let mut loops = runtime::get().loops.lock();
     let free = loops.iter().find(|seat| !seat.is_stuck()).cloned();
     let seat = match free {
         Some(seat) => seat,
@@ -119,7 +114,6 @@ fn start() -> Option<Arc<Seat>> {
     }
     let [reader, writer] = ends;
     let seat = Arc::new(Seat {
-        generation: runtime::get().generation,
         writer,
         woken: AtomicBool::new(false),
         stepping_since: AtomicU64::new(0),
@@ -263,7 +257,7 @@ impl Drain {
 }
 
 fn suspended(py: Python<'_>) -> Vec<Py<RunTask>> {
-    let seats = LOOPS.lock().clone();
+    let seats = runtime::get().loops.lock().clone();
     seats
         .iter()
         .flat_map(|seat| {

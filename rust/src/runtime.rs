@@ -4,6 +4,7 @@
 //! locks, so it gets a new runtime and never touches the old one; what was made before the fork carries the old
 //! generation and is refused.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub(crate) struct Runtime {
     pub(crate) ids: IdSource,
     pub(crate) timers: Timers,
     pub(crate) waits: Mutex<WaitGraph<RunRef>>,
+    /// The event loops for async runs.
+    pub(crate) loops: parking_lot::Mutex<Vec<Arc<crate::loops::Seat>>>,
     random: AtomicU64,
 }
 
@@ -47,6 +50,7 @@ fn renew() -> &'static Runtime {
         ids: IdSource::new(seed),
         timers: Timers::new(),
         waits: Mutex::new(WaitGraph::default()),
+        loops: parking_lot::Mutex::new(Vec::new()),
         random: AtomicU64::new(seed | 1),
     }));
     match CURRENT.compare_exchange(old, fresh, Ordering::AcqRel, Ordering::Acquire) {

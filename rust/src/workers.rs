@@ -265,12 +265,17 @@ thread_local! {
     static DESK: RefCell<Option<Desk>> = const { RefCell::new(None) };
 }
 
+/// Whether a pool belongs to this process: the locks of a parent's may be held for ever.
+fn is_ours(pool: &RunPool) -> bool {
+    pool.tag() == runtime::get().generation
+}
+
 /// The pool one of whose slots this thread holds.
 pub(crate) fn held_slot() -> Option<RunPool> {
     DESK.with_borrow(|desk| {
         let desk = desk.as_ref()?;
         let held = *desk.seat.slot.lock() == Slot::Held;
-        desk.slot.as_ref().filter(|_| held).map(Arc::clone)
+        desk.slot.as_ref().filter(|pool| held && is_ours(pool)).map(Arc::clone)
     })
 }
 
@@ -279,7 +284,7 @@ pub(crate) fn yield_slot() -> Option<(RunPool, Arc<Seat>)> {
     let (pool, seat) = DESK.with_borrow(|desk| {
         let desk = desk.as_ref()?;
         let mut slot = desk.seat.slot.lock();
-        let pool = desk.slot.as_ref().filter(|_| *slot == Slot::Held)?;
+        let pool = desk.slot.as_ref().filter(|pool| *slot == Slot::Held && is_ours(pool))?;
         *slot = Slot::Yielded;
         Some((Arc::clone(pool), Arc::clone(&desk.seat)))
     })?;

@@ -52,7 +52,8 @@ class DirectCall:
     def resolve(self) -> Answer | None:
         """Wait for the inputs on this thread; return how the run ended if they cannot be had."""
         try:
-            inputs.check_wait_for(self._wait_for)
+            if self._wait_for is not None:
+                inputs.check_wait_for(self._wait_for)
             self.run.set_arguments(*_core.resolve(self._given))
         except BaseException as error:  # noqa: BLE001 - judged by the engine
             return engine.unresolved(self.run, error)

@@ -104,10 +104,10 @@ class TaskMachinery(_core.TaskBase):
     # --- what is worked out once per task ---------------------------------------------------------
 
     def _signature_plan(self) -> SignaturePlan:
-        from oxtask.utilities.callables import signature_plan  # noqa: PLC0415 - start-up time
-
         known: SignaturePlan | None = self.__dict__.get("_known_signature")
         if known is None or known.fn is not self.fn:
+            from oxtask.utilities.callables import signature_plan  # noqa: PLC0415 - start-up time
+
             known = self.__dict__["_known_signature"] = signature_plan(self.fn)
         return known
 
