@@ -210,7 +210,7 @@ HOOKS = ["on_completion", "on_failure", "on_running", "on_commit", "on_rollback"
 
 @pytest.mark.parametrize("option", HOOKS)
 def test_hooks_are_kept_in_a_list_of_their_own(option):
-    """5.2, W9: iterators are read, tuples can be added to, lists are not shared"""
+    """3.21, 5.2, W9: iterators are read, tuples can be added to, lists are not shared"""
 
     def hook(*_):
         return None

@@ -120,7 +120,7 @@ def test_a_run_out_of_retries_fails_with_the_last_exception(way):
 
 
 def test_a_timeout_error_of_the_body_is_timed_out_and_raised_as_it_is(way):
-    """3.2 user raises TimeoutError"""
+    """3.2 user raises TimeoutError; 28.8"""
     error = TimeoutError("mine")
     ran = run(way, raises(error))
     assert ran.history == ["Pending", "Running", "TimedOut:FAILED"]
@@ -137,7 +137,7 @@ class Stop(BaseException):
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, Stop])
 @pytest.mark.parametrize("retries", [0, 3])
 def test_a_base_exception_crashes_the_run_once_and_for_all(way, kind, retries):
-    """3.2 KeyboardInterrupt / SystemExit / other BaseException, also with retries left; W01"""
+    """3.2 KeyboardInterrupt / SystemExit / other BaseException, also with retries left; 11.5, 12.8, W01"""
     error = kind("stop")
     ran = run(way, raises(error), retries=retries)
     assert ran.history == ["Pending", "Running", "Crashed"]
@@ -232,7 +232,7 @@ def test_a_returned_failed_state_is_retried(way):
 
 
 def test_a_returned_cancelled_state_ends_the_run_without_hooks(way):
-    """3.2 returns Cancelled()"""
+    """3.2 returns Cancelled(); 11.5"""
     ran = run(way, returns(Cancelled), retries=2)
     assert ran.history == ["Pending", "Running", "Cancelled"]
     assert ran.task_run.run_count == 1

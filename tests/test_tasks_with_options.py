@@ -219,6 +219,11 @@ def test_retries_from_the_settings_are_kept():
     assert made.with_options(retries=None).retries == 0
 
 
+def test_a_key_function_survives_another_policy():
+    """10.10"""
+    assert task(fn, cache_key_fn=hook).with_options(cache_policy=None).cache_key_fn is hook
+
+
 def test_options_are_checked_again():
     """10.11"""
     with pytest.raises(TypeError, match="Invalid `retry_delay_seconds`"):

@@ -167,7 +167,14 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        Python::try_attach(|py| self.close(py));
+        Python::try_attach(|py| {
+            // An exception on its way through the consumer is not ours to clear.
+            let passing = PyErr::take(py);
+            self.close(py);
+            if let Some(error) = passing {
+                error.restore(py);
+            }
+        });
     }
 }
 

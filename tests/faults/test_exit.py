@@ -65,9 +65,7 @@ def fill(runner=None):
     futures += coroutine.map(range(300))
     futures += retry.map(range(200))
     futures += [late.submit(1), blocking.submit(1)]
-    futures += add.map(range(300), y=futures[0]) if False else [
-        add.submit(x, futures[0]) for x in range(300)
-    ]
+    futures += [add.submit(x, futures[0]) for x in range(300)]
     for _ in range(10):
         assert begun.acquire(timeout=5)
     return runner, futures
@@ -107,8 +105,9 @@ def hard_exit_in_a_task():
     def body():
         os._exit(6)
     normal()
-    body.submit()
-    time.sleep(60)
+    with ThreadPoolTaskRunner():
+        body.submit()
+        time.sleep(60)
 
 def daemon_flow():
     @flow
@@ -130,11 +129,12 @@ def stuck_after_deadline():
 def submit_at_exit():
     runner, futures = fill()
     def last():
-        for use in (lambda: add.submit(1), lambda: runner.submit(add, {"x": 1}), lambda: add.map([1])):
+        explicit = lambda: runner.submit(add, {"x": 1})
+        for use in (lambda: add.submit(1), explicit, lambda: add.map([1])):
             try:
-                future = use()
+                use()
                 write("submitted")
-            except RuntimeError as error:
+            except RuntimeError:
                 write("refused")
         try:
             write(futures[0].result(timeout=0.05))
@@ -147,7 +147,7 @@ def flow_at_exit():
     def main():
         try:
             return add.submit(1).result(timeout=1)
-        except (RuntimeError, TimeoutError) as error:
+        except (RuntimeError, TimeoutError):
             return 2
     def last():
         try:
@@ -190,8 +190,8 @@ def alarms():
             time.sleep(60)
         inner(return_state=True)
     main()
-    thread = threading.Thread(target=flow(lambda: time.sleep(60), name="x", timeout_seconds=30), daemon=True)
-    thread.start()
+    long = flow(lambda: time.sleep(60), name="long", timeout_seconds=30)
+    threading.Thread(target=long, daemon=True).start()
 
 def busy():
     \"\"\"Runs come and go while the interpreter is taken down.\"\"\"

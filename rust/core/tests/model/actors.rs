@@ -290,11 +290,10 @@ impl World {
         }
     }
 
-    pub(crate) fn coroutine_acts(&mut self, number: u32) {
-        if self.event_loop.suspended.is_empty() {
+    pub(crate) fn coroutine_acts(&mut self, place: usize, number: u32) {
+        if place >= self.event_loop.suspended.len() {
             return;
         }
-        let place = number as usize % self.event_loop.suspended.len();
         let Suspended(task, wait) = self.event_loop.suspended.swap_remove(place);
         if let Some(mut wait) = wait {
             let heard = self.heard(task, &mut wait);
@@ -330,8 +329,8 @@ impl World {
             self.note_calls();
         }
         self.loop_acts(0);
-        for place in 0..self.event_loop.suspended.len() {
-            self.coroutine_acts(small(place) * 8);
+        for place in (0..self.event_loop.suspended.len()).rev() {
+            self.coroutine_acts(place, 0);
         }
     }
 

@@ -22,7 +22,7 @@ impl World {
             }
             4..16 => self.tick(),
             16..19 => self.loop_acts(more),
-            19 => self.coroutine_acts(more),
+            19 => self.coroutine_acts(more as usize % 4, more / 4),
             20 | 21 => {
                 self.now += u64::from(more % 20);
                 self.fire_due();
