@@ -27,6 +27,7 @@ __all__ = [
     "TaskRunFuture",
     "after_fork_in_child",
     "all_native",
+    "before_fork",
     "begin_direct",
     "current_run",
     "current_runner",
@@ -343,6 +344,9 @@ def jittered(seconds: float, jitter_factor: float) -> float:
 
 def register_state_class(class_: type) -> None:
     """Tell the core which class run states are of."""
+
+def before_fork() -> None:
+    """Import what is imported on first use, so that no import is half way in the child."""
 
 def after_fork_in_child() -> None:
     """Start anew in a forked child; what was made before the fork is refused from then on."""

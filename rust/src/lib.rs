@@ -48,7 +48,7 @@ mod _core {
     #[pymodule_export]
     use super::runner::Runner;
     #[pymodule_export]
-    use super::runtime::{after_fork_in_child, jittered, leave};
+    use super::runtime::{after_fork_in_child, before_fork, jittered, leave};
     #[pymodule_export]
     use super::stream::Stream;
     #[pymodule_export]
@@ -70,6 +70,7 @@ mod _core {
         module.add("current_runner", &variables.runner)?;
         py.import("atexit")?.call_method1("register", (module.getattr("leave")?,))?;
         let hooks = PyDict::new(py);
+        hooks.set_item("before", module.getattr("before_fork")?)?;
         hooks.set_item("after_in_child", module.getattr("after_fork_in_child")?)?;
         py.import("os")?.call_method("register_at_fork", (), Some(&hooks)).map(drop)
     }

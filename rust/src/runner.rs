@@ -49,6 +49,7 @@ impl Runner {
         let slots = max_workers.unwrap_or(usize::MAX);
         // Whoever imports `threading` first is its main thread: that must not be one of our workers.
         boundary::import(py, "threading")?;
+        runtime::IN_USE.store(true, std::sync::atomic::Ordering::Relaxed);
         Ok(Self { pool: Pool::new(slots, runtime::get().generation, Box::new(PyHost)) })
     }
 

@@ -13,6 +13,7 @@ use oxtask_core::sync::Mutex;
 use oxtask_core::waits::WaitGraph;
 use pyo3::prelude::*;
 
+use crate::boundary::Enter;
 use crate::run::RunRef;
 use crate::timers::Timers;
 use crate::{boundary, clock, workers};
@@ -90,6 +91,22 @@ impl Runtime {
 pub(crate) fn jittered(seconds: f64, jitter_factor: f64) -> f64 {
     let base = crate::workers::seconds_of(seconds);
     oxtask_core::retry::jittered(base, jitter_factor, get().uniform()).as_secs_f64()
+}
+
+/// Whether a runner was made: until then no thread of ours imports anything.
+pub(crate) static IN_USE: AtomicBool = AtomicBool::new(false);
+
+/// Called before a fork.
+#[pyfunction]
+pub(crate) fn before_fork(py: Python<'_>) {
+    if !IN_USE.load(Ordering::Relaxed) {
+        return;
+    }
+    let prepared = boundary::import(py, "oxtask._internal.forking")
+        .and_then(|module| module.enter_method0("prepare"));
+    if let Err(raised) = prepared {
+        crate::error::unraisable(py, &raised);
+    }
 }
 
 /// Called in a forked child before it does anything else.
