@@ -46,9 +46,15 @@ pub(crate) fn ready_input<'py>(
         return Some(input);
     }
     let ready = if spec.wait_for.is_none() && spec.resolve == Resolve::Native {
-        resolve(&input, spec.resolve)
+        match resolve(&input, spec.resolve) {
+            // Python's walk meets the same error, and says which argument it comes from.
+            Err(Unresolved::Error(_)) => {
+                python_input(py, group, index, attempt, &input, Resolve::Python)
+            }
+            ready => ready,
+        }
     } else {
-        python_input(py, group, index, attempt, &input)
+        python_input(py, group, index, attempt, &input, spec.resolve)
     };
     match ready {
         Ok(resolved) => Some(resolved),
@@ -66,15 +72,17 @@ fn python_input<'py>(
     index: u32,
     attempt: u32,
     input: &Bound<'py, PyAny>,
+    how: Resolve,
 ) -> Result<Bound<'py, PyAny>, Unresolved> {
     let spec = &group.work;
-    let run = RUNS.make(py, Run::new(Arc::clone(group), index, attempt, None, None))?;
+    let given = Some(input.clone().unbind());
+    let run = RUNS.make(py, Run::new(Arc::clone(group), index, attempt, None, given))?;
     context::within(py, spec.context.as_ref(), run.as_any(), || {
         if let Some(wait_for) = &spec.wait_for {
             let module = boundary::import(py, "oxtask._internal.inputs")?;
             module.enter_method("check_wait_for", (wait_for,))?;
         }
-        resolve(input, spec.resolve)
+        resolve(input, how)
     })?
 }
 

@@ -236,8 +236,8 @@ sys.exit(code)
         "grandchildren",
         "refused",
         "leaves_the_runner",
-        "processes",
-        "under_load",
+        pytest.param("processes", marks=pytest.mark.soak),
+        pytest.param("under_load", marks=pytest.mark.soak),
     ],
 )
 def test_a_fork(start, where):

@@ -125,17 +125,17 @@ def _parameter_at_fault(value: Any) -> str:
 
 def _arguments_in(value: Any) -> Iterator[tuple[str, Any]]:
     """Yield the arguments of a run; by position where it is not known whose they are."""
+    run = _core.current_run.get(None)
+    if isinstance(run, _core.Run):
+        args, kwargs = run.arguments
+        yield from run.task._bind(args, kwargs).items()
+        return
     given = value if isinstance(value, tuple) else (value,)
-    args: tuple[Any, ...] = given
-    kwargs: dict[str, Any] = {}
+    args, kwargs = given, {}
     if len(given) == 2 and isinstance(given[0], tuple) and isinstance(given[1], dict):
         args, kwargs = given
-    run = _core.current_run.get(None)
-    if isinstance(run, _core.Run) and run.arguments[0] is args:
-        yield from run.task._bind(args, kwargs).items()
-    else:
-        yield from ((str(place), item) for place, item in enumerate(args))
-        yield from kwargs.items()
+    yield from ((str(place), item) for place, item in enumerate(args))
+    yield from kwargs.items()
 
 
 def _resolve_visit(item: Any, context: dict[str, Any]) -> Any:

@@ -38,6 +38,7 @@ def columns(task: Task[..., Any], parameters: dict[str, Any]) -> tuple[Any, Any,
     if receiver is not None:
         known[receiver] = parameters[receiver]
     mapped = map_parameters(plan, known, () if receiver is None else (receiver,))
+    given = mapped.static
     varying = {(column.name, column.key): column.items for column in mapped.columns}
 
     def column(name: str, key: Any, value: Any) -> tuple[bool, Any]:
@@ -50,17 +51,17 @@ def columns(task: Task[..., Any], parameters: dict[str, Any]) -> tuple[Any, Any,
     for name, kind in zip(plan.names, plan.kinds, strict=True):
         if name == receiver:
             continue
-        if name not in known:
+        if name not in given:
             by_position = by_position and kind == VAR_POSITIONAL
             continue
         if kind == VAR_POSITIONAL:
-            args += [column(name, place, item) for place, item in enumerate(known[name])]
+            args += [column(name, place, item) for place, item in enumerate(given[name])]
         elif kind == VAR_KEYWORD:
-            kwargs += [(key, *column(name, key, item)) for key, item in known[name].items()]
+            kwargs += [(key, *column(name, key, item)) for key, item in given[name].items()]
         elif by_position and kind <= POSITIONAL_OR_KEYWORD:
-            args.append(column(name, None, known[name]))
+            args.append(column(name, None, given[name]))
         else:
-            kwargs.append((name, *column(name, None, known[name])))
+            kwargs.append((name, *column(name, None, given[name])))
     return args, kwargs, mapped.length
 
 

@@ -117,6 +117,35 @@ fn a_fenced_attempt_hands_the_kept_input_to_whoever_takes_over() {
 }
 
 #[test]
+fn a_sealed_run_is_ended_by_its_owner_and_by_nobody_else() {
+    let group = free(0..1);
+    assert!(group.begin(0, 1).is_some());
+    assert_eq!(group.keep(0, 1, 40), Ok(()));
+    assert_eq!(group.seal(0, 1), Some((2, Some(40))));
+    assert_eq!(group.seal(0, 1), None);
+    assert!(group.fence(0, 1).is_none(), "a deadline comes too late");
+    assert!(matches!(group.cancel(0, 2), Cancelled::Done));
+    assert_eq!((group.phase(0), group.unsettled()), (Phase::Running, 1));
+    assert!(group.settle(0, 2, Outcome::Completed, None, 3).is_ok());
+}
+
+#[test]
+fn a_sealed_run_that_goes_on_can_be_cancelled_again() {
+    let group = free(0..3);
+    for index in 0..3 {
+        assert!(group.begin(index, 1).is_some());
+        assert!(group.seal(index, 1).is_some());
+    }
+    assert_eq!(group.begin_again(0, 2), Some(3));
+    assert_eq!(group.delay(1, 2, 0), Ok(()));
+    assert_eq!(group.delay(2, 2, 0), Ok(()));
+    assert!(group.wake(2, 2) && group.begin(2, 3).is_some());
+    assert!(matches!(group.cancel(0, 4), Cancelled::Running(..)));
+    assert!(matches!(group.cancel(1, 4), Cancelled::Dropped(..)));
+    assert!(matches!(group.cancel(2, 4), Cancelled::Running(..)));
+}
+
+#[test]
 fn an_input_that_was_kept_comes_back_to_whoever_ends_the_run() {
     let group = free(0..2);
     for index in 0..2 {

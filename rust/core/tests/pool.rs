@@ -186,6 +186,38 @@ fn what_reaches_a_cancelled_pool_is_handed_out_to_be_cancelled() {
     );
 }
 
+#[test]
+fn a_cancelled_pool_hands_out_what_is_parked_with_its_groups() {
+    let (pool, _) = pool(1);
+    let waiting = parked(&pool, Lane::Thread, 0..3);
+    pool.note_parked(&waiting);
+    pool.note_parked(&parked(&pool, Lane::Thread, 0..1));
+    let jobs = pool.cancel();
+    assert_eq!(jobs.len(), 1, "a group that nobody holds is gone");
+    assert!(
+        matches!(&jobs[0], Job::Runs { group, next: 0, end: 3 } if Arc::ptr_eq(group, &waiting))
+    );
+    assert!(pool.cancel().is_empty());
+}
+
+#[test]
+fn groups_that_are_over_are_not_remembered_for_ever() {
+    let (pool, _) = pool(1);
+    let mut waiting = Vec::new();
+    for number in 0..10_000 {
+        let group = parked(&pool, Lane::Thread, 0..1);
+        pool.note_parked(&group);
+        if number % 100 == 0 {
+            waiting.push(group);
+        } else {
+            drop(group.cancel(0, 1));
+        }
+    }
+    let jobs = pool.cancel();
+    let over = |job: &Job<Spec>| matches!(job, Job::Runs { group, .. } if group.unsettled() == 0);
+    assert!(!jobs.iter().any(over) && jobs.len() == waiting.len());
+}
+
 // --- slots --------------------------------------------------------------------------------------------------------
 
 #[test]

@@ -67,6 +67,30 @@ fn result_cancellation_and_deadline_race_and_one_wins() {
 }
 
 #[test]
+fn a_body_that_is_over_is_cancelled_before_it_is_sealed_or_not_at_all() {
+    explore(|| {
+        let (pool, _) = pool(1);
+        let group = inline(&pool);
+        let inbox = watched(&group);
+        let attempt = group.begin(0, 1).unwrap().attempt;
+        let worker = {
+            let group = Arc::clone(&group);
+            thread::spawn(move || {
+                let (attempt, _) = group.seal(0, attempt)?;
+                let ended = settle(&group, attempt, Outcome::Completed);
+                assert!(ended.is_some(), "a sealed run was taken away");
+                ended
+            })
+        };
+        let cancelled = cancel(&group);
+        let expired = group.fence(0, attempt);
+        assert!(expired.is_none() || cancelled.is_none());
+        let expired = expired.and_then(|(attempt, _)| settle(&group, attempt, Outcome::TimedOut));
+        told_once(vec![worker.join().unwrap(), cancelled, expired], &inbox);
+    });
+}
+
+#[test]
 fn a_retry_races_with_a_cancellation_and_the_run_ends_once() {
     explore(|| {
         let (pool, _) = pool(1);

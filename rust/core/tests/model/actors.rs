@@ -146,11 +146,13 @@ impl World {
                 let next = group.begin_again(index, attempt);
                 let speaks = self.reference.next_attempt(run, attempt);
                 assert_eq!(next, speaks.then_some(attempt + 1));
+                self.reference.runs[run].sealed &= !speaks;
                 if let Some(attempt) = next {
                     return Worker::Busy(Task { run, attempt });
                 }
             }
-            11 | 12 => {
+            11 => return self.seal(task),
+            12 => {
                 self.arm(task, u64::from(more % 20));
                 return Worker::Busy(task);
             }
@@ -169,6 +171,22 @@ impl World {
             }
         }
         Worker::Free(From::Work)
+    }
+
+    /// The body is over, and its hooks are called before the run ends.
+    fn seal(&mut self, task: Task) -> Worker {
+        let Task { run, attempt } = task;
+        let (group, index) = self.run(run);
+        let kept = self.reference.runs[run].kept.then_some(small(run));
+        let sealed = group.seal(index, attempt);
+        if !self.reference.next_attempt(run, attempt) {
+            assert!(sealed.is_none(), "it was taken away before");
+            return Worker::Free(From::Work);
+        }
+        assert_eq!(sealed, Some((attempt + 1, kept)));
+        self.reference.runs[run].kept = false;
+        self.reference.runs[run].sealed = true;
+        Worker::Busy(Task { run, attempt: attempt + 1 })
     }
 
     fn arm(&mut self, task: Task, after: u64) {

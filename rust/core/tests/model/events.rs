@@ -56,7 +56,9 @@ impl World {
             0 | 1 => drop(self.settle(run, attempt, Outcome::Completed)),
             2 => self.delay(run, attempt, 1),
             3 => assert_eq!(group.begin_again(index, attempt), None),
-            4 => assert!(group.fence(index, attempt).is_none()),
+            4 => assert!(
+                group.fence(index, attempt).is_none() && group.seal(index, attempt).is_none()
+            ),
             5 => assert!(group.keep(index, attempt, 0).is_err()),
             6 if phase != Phase::Delayed => assert!(!group.wake(index, attempt)),
             6 => assert!(!group.wake(index, attempt + 1)),
@@ -124,6 +126,14 @@ impl World {
         }
         assert!(sure.iter().all(|run| runs.contains(run)), "{sure:?} were queued, not {runs:?}");
         assert_eq!(callbacks, deadlines);
+        let phase = |run: usize| self.reference.runs[run].phase;
+        let parked = (0..self.reference.runs.len()).filter(|&run| phase(run) == Phase::Parked);
+        assert!(
+            parked.clone().all(|run| runs.contains(&run)),
+            "some parked runs were not handed out"
+        );
+        // What is parked comes with its whole group.
+        runs.retain(|&run| !matches!(phase(run), Phase::Running | Phase::Done(_)));
         let mut runs: Vec<_> = runs.into_iter().collect();
         runs.sort_unstable();
         for run in runs {

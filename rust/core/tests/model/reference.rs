@@ -21,6 +21,8 @@ pub(crate) struct Run {
     pub(crate) attempt: u32,
     pub(crate) times: (u64, u64),
     pub(crate) kept: bool,
+    /// Its body is over, and no cancellation ends it any more.
+    pub(crate) sealed: bool,
     /// How often it has ended.
     pub(crate) endings: u32,
     pending: usize,
@@ -99,6 +101,7 @@ impl Reference {
             attempt: 0,
             times: (0, 0),
             kept: false,
+            sealed: false,
             endings: 0,
             pending: count,
             watches,
@@ -196,6 +199,7 @@ impl Reference {
         let run = &mut self.runs[run];
         run.phase = Phase::Running;
         run.attempt += 1;
+        run.sealed = false;
         if run.times.0 == 0 {
             run.times.0 = now;
         }
@@ -213,6 +217,7 @@ impl Reference {
         if speaks {
             self.runs[run].phase = Phase::Delayed;
             self.runs[run].kept = false;
+            self.runs[run].sealed = false;
         }
         speaks
     }
@@ -234,6 +239,7 @@ impl Reference {
         ended.endings += 1;
         ended.times.1 = now;
         ended.kept = false;
+        ended.sealed = false;
         let group = ended.group;
         let mut callbacks = Vec::new();
         for watch in std::mem::take(&mut ended.watches) {

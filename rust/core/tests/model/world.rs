@@ -139,6 +139,7 @@ impl World {
         let group = parked(&self.pool, lane, numbers.clone().map(small));
         let inbox = Arc::new(Inbox::new());
         group.watch_whole(&inbox);
+        self.pool.note_parked(&group);
         self.open(&group, Some(inbox));
         for (number, index) in numbers.clone().zip(0..) {
             self.runs.push((Arc::clone(&group), index));
@@ -199,13 +200,16 @@ impl World {
         let before = self.reference.runs[run].phase;
         let kept = self.reference.runs[run].kept.then_some(small(run));
         match group.cancel(index, self.now) {
-            Cancelled::Done => return assert!(self.reference.is_done(run)),
+            Cancelled::Done => {
+                return assert!(self.reference.is_done(run) || self.reference.runs[run].sealed);
+            }
             Cancelled::Dropped(input, callbacks) => {
                 assert!(matches!(before, Phase::Parked | Phase::Ready | Phase::Delayed));
                 assert_eq!(input as usize, run);
                 assert_eq!(callbacks, self.reference.end(run, Outcome::Cancelled, self.now));
             }
             Cancelled::Running(input, callbacks) => {
+                assert!(!self.reference.runs[run].sealed);
                 assert_eq!((before, input), (Phase::Running, kept));
                 assert_eq!(callbacks, self.reference.end(run, Outcome::Cancelled, self.now));
             }
