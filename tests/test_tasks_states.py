@@ -137,7 +137,7 @@ class Stop(BaseException):
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, Stop])
 @pytest.mark.parametrize("retries", [0, 3])
 def test_a_base_exception_crashes_the_run_once_and_for_all(way, kind, retries):
-    """3.2 KeyboardInterrupt / SystemExit / other BaseException, also with retries; 11.5, 12.8, W01"""
+    """3.2 KeyboardInterrupt / SystemExit / other BaseException, retries or not; 11.5, 12.8, W01"""
     error = kind("stop")
     ran = run(way, raises(error), retries=retries)
     assert ran.history == ["Pending", "Running", "Crashed"]

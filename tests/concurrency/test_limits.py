@@ -201,7 +201,7 @@ def test_one_runner_does_not_take_the_slots_of_another():
     @task
     def body(place):
         with meters[place]:
-            time.sleep(0.001)
+            time.sleep(0.01)
 
     def drive(place):
         with ThreadPoolTaskRunner(place + 1):

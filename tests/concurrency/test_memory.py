@@ -247,16 +247,6 @@ def caught(kind):
     return once
 
 
-def caught_in_a_function(numbers):
-    def inner(number):
-        futures = fail.map([number, number])
-        with pytest.raises(ValueError, match=str(number)):
-            futures.result()
-
-    for number in numbers:
-        inner(number)
-
-
 def caught_directly(numbers):
     for number in numbers:
         with pytest.raises(ValueError, match=str(number)):
@@ -277,7 +267,6 @@ KINDS = {
     "direct errors": called(fail),
     "direct errors that are caught": caught_directly,
     "results that raise": caught(fail),
-    "results that raise in a function": caught_in_a_function,
 }
 
 

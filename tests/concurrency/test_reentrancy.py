@@ -252,7 +252,7 @@ main()
 
 
 def test_a_trace_function_can_submit():
-    """B5. In a fresh process: CPython 3.11 can loop for ever when code it has optimised is traced."""
+    """B5. In a fresh process: CPython 3.11 can loop for ever in tracing what it has optimised."""
     subprocess.run([sys.executable, "-c", TRACING], check=True, timeout=30)
 
 
