@@ -28,7 +28,7 @@ from oxtask._internal.task_options import (
 from oxtask.utilities.annotations import NotSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
     from datetime import timedelta
     from pathlib import Path
     from typing import Concatenate, TypeAlias
@@ -186,6 +186,13 @@ class Task(TaskMachinery, Generic[P, R]):
         ) -> Future[T]: ...
         @overload
         def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+        # Futures, states and annotations stand for what the parameters are declared to be.
+        @overload
+        def submit(
+            self: Task[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
+        ) -> Future[T]: ...
+        @overload
+        def submit(self, *args: Any, **kwargs: Any) -> Future[R]: ...
         def submit(self, *args: Any, **kwargs: Any) -> Any:
             """Hand a run to the task runner of the current flow and return its future."""
 
@@ -240,6 +247,42 @@ class Task(TaskMachinery, Generic[P, R]):
             return [future.state for future in futures]
         return futures
 
+    @overload
+    def stream(
+        self: Task[..., Coroutine[Any, Any, T]],
+        iterable: AsyncIterable[Any],
+        *args: Any,
+        ordered: bool = True,
+        window: int | None = None,
+        **kwargs: Any,
+    ) -> AsyncStream[T]: ...
+    @overload
+    def stream(
+        self,
+        iterable: AsyncIterable[Any],
+        *args: Any,
+        ordered: bool = True,
+        window: int | None = None,
+        **kwargs: Any,
+    ) -> AsyncStream[R]: ...
+    @overload
+    def stream(
+        self: Task[..., Coroutine[Any, Any, T]],
+        iterable: Iterable[Any],
+        *args: Any,
+        ordered: bool = True,
+        window: int | None = None,
+        **kwargs: Any,
+    ) -> Iterator[T]: ...
+    @overload
+    def stream(
+        self,
+        iterable: Iterable[Any],
+        *args: Any,
+        ordered: bool = True,
+        window: int | None = None,
+        **kwargs: Any,
+    ) -> Iterator[R]: ...
     def stream(
         self,
         iterable: Any,
@@ -247,7 +290,7 @@ class Task(TaskMachinery, Generic[P, R]):
         ordered: bool = True,
         window: int | None = None,
         **kwargs: Any,
-    ) -> Stream | AsyncStream[Any]:
+    ) -> Any:
         """Run the task over an iterable of any length and yield the results as they come.
 
         Items are pulled from the source while the consumer waits for a result, at most ``window``

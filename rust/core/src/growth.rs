@@ -12,6 +12,9 @@ use std::time::Duration;
 pub const TICK: Duration = Duration::from_millis(1);
 const SLOWEST: u32 = 1_000;
 const FIRST_SLOW: u32 = 64;
+/// How far back the use of the processor is looked at, at least. The kernel books the time of a thread that runs on
+/// another processor at its own ticks, every 1 to 10 ms: over less, a process that computes can look idle.
+const WINDOW: Duration = Duration::from_millis(20);
 
 /// What the pool looks like at a tick.
 #[derive(Clone, Copy, Debug)]
@@ -38,16 +41,16 @@ pub struct Growth {
     still_ticks: u32,
     patience: u32,
     seen: Duration,
-    cpu: Duration,
+    /// Time and processor time where this window and the one before began.
+    marks: [(Duration, Duration); 2],
 }
 
 impl Growth {
     /// How many more workers to put to work now, idle ones or new ones.
     pub fn tick(&mut self, sight: Sight) -> usize {
         let moved = sight.progress != self.progress || sight.starting > 0;
-        let wall = sight.now.saturating_sub(self.seen);
-        let busy = sight.cpu.saturating_sub(self.cpu) * 10 >= wall * 8;
-        (self.progress, self.seen, self.cpu) = (sight.progress, sight.now, sight.cpu);
+        let busy = self.is_busy(sight);
+        (self.progress, self.seen) = (sight.progress, sight.now);
         if moved {
             self.still_ticks = 0;
             if sight.workers > 0 {
@@ -72,6 +75,20 @@ impl Growth {
         self.patience = FIRST_SLOW;
         sight.workers.min(sight.ready).min(sight.free_slots)
     }
+
+    /// Whether the process has used a quarter of a core since the window before this one began; true while that is too short
+    /// a time to tell.
+    fn is_busy(&mut self, sight: Sight) -> bool {
+        let here = (sight.now, sight.cpu);
+        if sight.now.saturating_sub(self.seen) > WINDOW {
+            self.marks = [here; 2]; // nobody looked for a while
+        } else if sight.now.saturating_sub(self.marks[1].0) >= WINDOW {
+            self.marks = [self.marks[1], here];
+        }
+        let (since, used) = self.marks[0];
+        let wall = sight.now.saturating_sub(since);
+        wall < WINDOW || sight.cpu.saturating_sub(used) * 4 >= wall
+    }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -95,10 +112,26 @@ mod tests {
     fn sleeping_workers_double() {
         let mut growth = Growth::default();
         let mut workers = 1;
-        for tick in 1..=12 {
+        for tick in 1..=32 {
             workers += growth.tick(sight(tick, workers, 0, 0.05));
         }
-        assert!(workers >= 1_000, "{workers} after 12 ticks");
+        assert!(workers >= 1_000, "{workers} after 32 ticks");
+    }
+
+    #[test]
+    fn processor_time_that_is_booked_late_counts() {
+        for period in [4, 10] {
+            let mut growth = Growth::default();
+            let mut workers = 2;
+            for tick in 1..1_000 {
+                // Progress every 10 ms, as from runs that compute for so long.
+                let booked = TICK * (tick / period * period);
+                let progress = u64::from(tick / 10);
+                workers +=
+                    growth.tick(Sight { cpu: booked, ..sight(tick, workers, progress, 0.0) });
+            }
+            assert!(workers < 5, "{workers} after a second, booked every {period} ms");
+        }
     }
 
     #[test]
