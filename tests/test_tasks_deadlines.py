@@ -287,3 +287,26 @@ def test_the_times_of_a_timed_out_run_are_kept(way):
     record = log_of(futures[0]).record
     assert record.end_time - record.start_time == record.total_run_time
     assert record.total_run_time.total_seconds() >= LIMIT
+
+
+@pytest.mark.parametrize("gathered", [False, True])
+def test_a_deadline_in_a_submitted_async_run_ends_the_inner_run_only(gathered):
+    """TE-79, TE-81"""
+
+    @task(timeout_seconds=LIMIT)
+    async def inner():
+        await asyncio.sleep(LONG)
+
+    @task(timeout_seconds=LONG)
+    async def outer():
+        if gathered:
+            results = await asyncio.gather(inner(), inner(), return_exceptions=True)
+            return [type(result) for result in results]
+        with pytest.raises(TaskRunTimeoutError):
+            await inner()
+        await asyncio.sleep(0)
+        return [TaskRunTimeoutError] * 2
+
+    result, seconds = timed(flow(lambda: outer.submit().result()))
+    assert result == [TaskRunTimeoutError] * 2
+    assert seconds < LONG / 4

@@ -381,3 +381,14 @@ async def test_async_tasks_are_mapped_alike():
         return [await future.aresult() for future in double.map(range(3))]
 
     assert await main() == [0, 2, 4]
+
+
+def test_a_parameter_may_be_called_self():
+    """18.1: of a function that is no method"""
+
+    @task
+    def strange(self, args=0):
+        return self, args
+
+    assert mapped(strange, self=[1, 2], args=3) == [(1, 3), (2, 3)]
+    assert strange(self=1, args=2) == (1, 2)

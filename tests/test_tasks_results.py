@@ -191,6 +191,37 @@ def given_to(way, made, value):
     return flow(lambda x: made.submit(x).result())(value)
 
 
+class Hostile(Exception):
+    """An exception that raises whatever it is asked."""
+
+    def __repr__(self):
+        raise LookupError("repr")
+
+    __str__ = __bool__ = __eq__ = __repr__
+    __hash__ = None
+
+
+class HostileTimeout(Hostile, TimeoutError):
+    pass
+
+
+@each_way
+@pytest.mark.parametrize("kind", [Hostile, HostileTimeout])
+@pytest.mark.parametrize("options", [{}, {"retries": 1}, {"retry_condition_fn": lambda *_: False}])
+def test_an_exception_that_cannot_be_shown_fails_a_run_like_others(way, kind, options):
+    """TE-21: and is the one that the caller sees"""
+    error = kind()
+
+    def body(count):
+        raise error
+
+    with disable_run_logger():  # `logging` and `traceback` ask exceptions for their truth
+        ran = run(way, body, **{"retries": 2} | options)
+    assert ran.error is error
+    assert ran.state.type.value == "FAILED"
+    assert ran.hooks[-1] == "failure"
+
+
 @pytest.mark.parametrize("retries", [0, 1])
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_failed_call_leaves_nothing_behind(retries, is_async):

@@ -199,13 +199,16 @@ class Task(TaskMachinery, Generic[P, R]):
     # --- calling ----------------------------------------------------------------------------------
 
     @overload
-    def map(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> list[State[R]]: ...
+    def map(self, /, *args: Any, return_state: Literal[True], **kwargs: Any) -> list[State[R]]: ...
     @overload
-    def map(self: Task[P, Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> FutureList[T]: ...
+    def map(
+        self: Task[P, Coroutine[Any, Any, T]], /, *args: Any, **kwargs: Any
+    ) -> FutureList[T]: ...
     @overload
-    def map(self, *args: Any, **kwargs: Any) -> FutureList[R]: ...
+    def map(self, /, *args: Any, **kwargs: Any) -> FutureList[R]: ...
     def map(
         self,
+        /,
         *args: Any,
         return_state: bool = False,
         wait_for: Any = None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use oxtask_core::pool::{Lane, Pool};
-use parking_lot::Mutex;
+use oxtask_core::sync::Mutex;
 use pyo3::ffi;
 use pyo3::prelude::*;
 

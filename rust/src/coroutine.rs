@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use oxtask_core::group::Outcome;
 use oxtask_core::pool::Lane;
-use parking_lot::Mutex;
+use oxtask_core::sync::Mutex;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -305,7 +305,10 @@ pub(crate) fn resume(
     };
     drop(waiter);
     let raised = if cancelled { Some(cancelled_error(py, message)) } else { raised };
+    let outer = home.seat.now_stepping(Some(task.clone().unbind()));
     let answer = loops::step(&this.pool, || step(py, home, task, raised));
+    let stepped = home.seat.now_stepping(outer);
+    drop(stepped);
     let error = match answer {
         Sent::Yielded(what) => match suspend(home, task, &what) {
             Ok(()) => return,

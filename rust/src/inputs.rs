@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use oxtask_core::group::{Outcome, Phase};
-use parking_lot::Mutex;
+use oxtask_core::sync::Mutex;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PySet, PyTuple, PyType};

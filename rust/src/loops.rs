@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use oxtask_core::pool::{From, Lane, Taken};
-use parking_lot::Mutex;
+use oxtask_core::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -38,6 +38,8 @@ pub(crate) struct Seat {
     pools: Mutex<VecDeque<RunPool>>,
     resumable: Mutex<VecDeque<Py<RunTask>>>,
     suspended: Mutex<Vec<Py<RunTask>>>,
+    /// The task that is being stepped.
+    current: Mutex<Option<Py<RunTask>>>,
 }
 
 impl Seat {
@@ -63,6 +65,11 @@ impl Seat {
     pub(crate) fn resume_later(&self, task: Py<RunTask>) {
         self.resumable.lock().push_back(task);
         self.wake();
+    }
+
+    /// Names the task that is being stepped; returns the one before.
+    pub(crate) fn now_stepping(&self, task: Option<Py<RunTask>>) -> Option<Py<RunTask>> {
+        std::mem::replace(&mut *self.current.lock(), task)
     }
 
     pub(crate) fn suspend(&self, task: Py<RunTask>) {
@@ -120,6 +127,7 @@ fn start() -> Option<Arc<Seat>> {
         pools: Mutex::new(VecDeque::new()),
         resumable: Mutex::new(VecDeque::new()),
         suspended: Mutex::new(Vec::new()),
+        current: Mutex::new(None),
     });
     let held = Arc::clone(&seat);
     let thread = std::thread::Builder::new().name("oxtask-loop".to_owned());
@@ -263,6 +271,7 @@ fn suspended(py: Python<'_>) -> Vec<Py<RunTask>> {
         .flat_map(|seat| {
             let mut tasks: Vec<_> =
                 seat.suspended.lock().iter().map(|task| task.clone_ref(py)).collect();
+            tasks.extend(seat.current.lock().as_ref().map(|task| task.clone_ref(py)));
             tasks.extend(seat.resumable.lock().iter().map(|task| task.clone_ref(py)));
             tasks
         })

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use oxtask_core::group::{Group, Phase, Work};
 use oxtask_core::pool::Lane;
-use parking_lot::Mutex;
+use oxtask_core::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 

@@ -24,7 +24,7 @@ pub(crate) struct Runtime {
     pub(crate) timers: Timers,
     pub(crate) waits: Mutex<WaitGraph<RunRef>>,
     /// The event loops for async runs.
-    pub(crate) loops: parking_lot::Mutex<Vec<Arc<crate::loops::Seat>>>,
+    pub(crate) loops: Mutex<Vec<Arc<crate::loops::Seat>>>,
     random: AtomicU64,
 }
 
@@ -51,7 +51,7 @@ fn renew() -> &'static Runtime {
         ids: IdSource::new(seed),
         timers: Timers::new(),
         waits: Mutex::new(WaitGraph::default()),
-        loops: parking_lot::Mutex::new(Vec::new()),
+        loops: Mutex::new(Vec::new()),
         random: AtomicU64::new(seed | 1),
     }));
     match CURRENT.compare_exchange(old, fresh, Ordering::AcqRel, Ordering::Acquire) {

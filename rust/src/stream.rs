@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use oxtask_core::group::{Group, Outcome, Phase, Watcher};
 use oxtask_core::inbox::Inbox;
-use parking_lot::Mutex;
+use oxtask_core::sync::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};

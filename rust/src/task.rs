@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use oxtask_core::group::{Group, Outcome};
-use parking_lot::Mutex;
+use oxtask_core::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use oxtask_core::group::{Phase, Watcher, Work};
 use oxtask_core::inbox::Inbox;
 use oxtask_core::pool::Lane;
-use parking_lot::Mutex;
+use oxtask_core::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use oxtask_core::group::Cancelled;
 use oxtask_core::pool::{From, Host, Lane, Next, Pool, Taken};
-use parking_lot::Mutex;
+use oxtask_core::sync::Mutex;
 use pyo3::ffi;
 use pyo3::prelude::*;
 

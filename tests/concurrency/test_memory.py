@@ -314,3 +314,38 @@ def test_runs_leave_no_memory_behind():
     finally:
         logging.disable(logging.NOTSET)
     assert grown[-1] - grown[2] < 4 * MEGABYTE
+
+
+COUNTED = {
+    "map": lambda: body.map([None] * 5).result(),
+    "submit": lambda: body.submit(None).result(),
+    "keywords": lambda: body.submit(x=None).result(),
+    "direct": lambda: body(None),
+    "dependent": lambda: body.submit(body.submit(None)).result(),
+    "error": lambda: fail.submit(None).wait(),
+    "retries": lambda: fail.with_options(retries=1).submit(None).wait(),
+    "async": lambda: fail_async.submit(None).wait(),
+    "cancel": lambda: body.submit(None).cancel(),
+    "stream": lambda: list(body.stream([None] * 5)),
+    "state": lambda: body.submit(None).state,
+    "callback": lambda: body.submit(None).add_done_callback(print),
+}
+
+
+@pytest.mark.parametrize("how", COUNTED)
+def test_references_are_neither_lost_nor_invented(how, monkeypatch):
+    """N4: the counts of objects that are never freed stay where they are"""
+    monkeypatch.setattr("builtins.print", lambda *_: None)
+    logging.disable()
+    try:
+        with ThreadPoolTaskRunner(2):
+            for _ in range(20):
+                COUNTED[how]()
+            before = [sys.getrefcount(one) for one in (None, (), True, ValueError)]
+            for _ in range(400):
+                COUNTED[how]()
+        gc.collect()
+    finally:
+        logging.disable(logging.NOTSET)
+    after = [sys.getrefcount(one) for one in (None, (), True, ValueError)]
+    assert all(abs(new - old) < 200 for new, old in zip(after, before, strict=True))

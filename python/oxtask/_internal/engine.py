@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxtask._internal import log_lines
 from oxtask._internal.deadlines import BodyTimedOut, awithin
+from oxtask._internal.log_lines import MAX_REPR_LENGTH
 from oxtask._internal.state import engine_state, is_state, is_state_iterable
 from oxtask._internal.state_types import StateType
 from oxtask._internal.steps import (
@@ -41,6 +42,7 @@ from oxtask._internal.task_runs import (
     final_state,
     new_log,
 )
+from oxtask._internal.text import short_repr
 from oxtask.exceptions import TaskRunTimeoutError, UpstreamTaskError
 from oxtask.results import ResultRecord
 
@@ -199,7 +201,7 @@ def retry_delay(task: TaskMachinery, log: RunLog[Any], code: int, output: Any) -
 
 def condition_state(error: BaseException) -> State[Any]:
     """Return the state that a retry condition is asked about."""
-    message = f"Task run encountered unexpected exception: {error!r}"
+    message = f"Task run encountered unexpected exception: {short_repr(error, MAX_REPR_LENGTH)}"
     return engine_state(StateType.FAILED, message=message, data=error)
 
 

@@ -68,7 +68,10 @@ def write(
     from oxtask.logging import flow_run_logger, task_run_logger  # noqa: PLC0415 - start-up time
 
     run_logger: Any = flow_run_logger if is_flow else task_run_logger
-    shown = error if isinstance(error, BaseException) else None
+    shown = None
+    if isinstance(error, BaseException):
+        # Not the exception itself: `logging` asks for its truth, which is up to its class.
+        shown = type(error), error, error.__traceback__
     run_logger(log.record, owner).log(level, text, exc_info=shown)
 
 

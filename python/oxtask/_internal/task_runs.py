@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from oxtask._internal.run_record import RunRecord
 from oxtask._internal.state import engine_state
 from oxtask._internal.state_types import StateType
+from oxtask._internal.text import short_repr
 from oxtask.client.schemas.objects import TaskRun
 from oxtask.context import FlowRunContext, TagsContext
 from oxtask.results import ResultRecord
@@ -177,7 +178,7 @@ def timed_out_state(error: BaseException, ended: int | None = None) -> State[Any
     if isinstance(error, TaskRunTimeoutError) and error.timeout_seconds is not None:
         message = f"Task run exceeded timeout of {error.timeout_seconds} second(s)"
     else:
-        message = f"Task run failed due to timeout: {error!r}"
+        message = f"Task run failed due to timeout: {short_repr(error)}"
     return engine_state(StateType.FAILED, "TimedOut", timestamp=ended, message=message, data=error)
 
 

@@ -1,4 +1,7 @@
-//! Locks and atomics: `parking_lot` and `std` normally, `loom` when models are explored (`--cfg loom`).
+//! Locks and atomics: those of `std`, or of `loom` when models are explored (`--cfg loom`).
+//!
+//! Not `parking_lot`: it keeps one table of parked threads for the process, and in a forked child that table still
+//! leads to threads that the child does not have.
 #![allow(clippy::disallowed_types)] // everybody else is sent here
 
 #[cfg(not(loom))]
@@ -9,7 +12,7 @@ use std::time::Duration;
 pub use loom::sync::atomic;
 
 #[cfg(not(loom))]
-use parking_lot as imp;
+use std::sync as imp;
 
 #[cfg(loom)]
 use loom::sync as imp;
@@ -21,23 +24,28 @@ pub struct Mutex<T>(imp::Mutex<T>);
 pub type MutexGuard<'a, T> = imp::MutexGuard<'a, T>;
 
 impl<T> Mutex<T> {
+    #[cfg(not(loom))]
+    pub const fn new(value: T) -> Self {
+        Self(imp::Mutex::new(value))
+    }
+
+    #[cfg(loom)]
     pub fn new(value: T) -> Self {
         Self(imp::Mutex::new(value))
     }
 
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        #[cfg(not(loom))]
-        return self.0.lock();
-        #[cfg(loom)]
-        return self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The lock if nobody holds it.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.0.try_lock().ok()
     }
 
     pub fn get_mut(&mut self) -> &mut T {
-        #[cfg(not(loom))]
-        return self.0.get_mut();
-        #[cfg(loom)]
-        return self.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.0.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -73,13 +81,12 @@ impl Condvar {
         timeout: Option<Duration>,
     ) -> MutexGuard<'a, T> {
         #[cfg(not(loom))]
-        {
-            let mut guard = guard;
-            match timeout {
-                Some(limit) => drop(self.0.wait_for(&mut guard, limit)),
-                None => self.0.wait(&mut guard),
+        match timeout {
+            Some(limit) => {
+                let waited = self.0.wait_timeout(guard, limit);
+                waited.unwrap_or_else(std::sync::PoisonError::into_inner).0
             }
-            guard
+            None => self.0.wait(guard).unwrap_or_else(std::sync::PoisonError::into_inner),
         }
         #[cfg(loom)]
         {

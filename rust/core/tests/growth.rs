@@ -153,17 +153,17 @@ fn ticks_start_workers_for_runs_that_stand_still_and_not_beyond_the_slots() {
             assert!(pool.tick(TICK * (2_000 + tick), Duration::ZERO));
         }
     };
-    grow(0, 3);
+    grow(0, 40);
     assert_eq!(calls.started(), 1);
-    grow(3, 50);
+    grow(40, 90);
     assert_eq!(calls.started(), 1, "the one that was asked for has not come yet");
     pool.worker_started();
     assert!(pool.take(Lane::Thread, From::Start).is_some());
-    grow(50, 53);
+    grow(90, 130);
     assert_eq!(calls.started(), 2, "one slot is left");
     pool.worker_started();
     assert!(pool.take(Lane::Thread, From::Start).is_some());
-    grow(53, 500);
+    grow(130, 500);
     assert_eq!(calls.started(), 2);
 }
 

@@ -79,17 +79,17 @@ fn a_tick_wakes_idle_workers_before_it_asks_for_new_ones() {
         1,
         "the woken worker saw more than it can do"
     );
-    for tick in 1..4 {
+    for tick in 1..40 {
         assert!(pool.tick(TICK * tick, Duration::ZERO));
     }
     until(&pool, |state| state.idle == 0);
     assert_eq!(counts.started.load(Ordering::SeqCst), 0);
-    for tick in 4..50 {
+    for tick in 40..90 {
         assert!(pool.tick(TICK * tick, Duration::ZERO));
     }
     assert_eq!(counts.started.load(Ordering::SeqCst), 0, "the second one has not come to take yet");
     assert!(pool.take(Lane::Thread, From::Rest).is_some());
-    for tick in 50..54 {
+    for tick in 90..160 {
         pool.tick(TICK * tick, Duration::ZERO);
     }
     assert!(counts.started.load(Ordering::SeqCst) > 0, "now nobody is idle");
