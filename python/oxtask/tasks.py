@@ -109,8 +109,8 @@ class Task(TaskMachinery, Generic[P, R]):
         ReservedArgumentError: If a parameter of ``fn`` is named ``return_state`` or ``wait_for``.
     """
 
-    # The parameters are the options, in the order of the reference, where they are positional too.
-    def __init__(  # noqa: PLR0917 - positional in the reference
+    # The parameters are the options, in the order in which Prefect takes them by position.
+    def __init__(  # noqa: PLR0917 - see above
         self,
         fn: Callable[P, R],
         name: str | None = None,

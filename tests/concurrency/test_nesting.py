@@ -171,6 +171,7 @@ def test_a_lock_that_a_waiting_task_holds_is_no_trap():
         assert spin(others[0]) == "had it"
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("ask", [spin, lambda future: future.result()])
 def test_many_chains_and_nested_submits_on_few_workers(ask):
     """engine.md 20.3"""

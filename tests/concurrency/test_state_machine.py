@@ -247,9 +247,12 @@ class Programs(RuleBasedStateMachine):
             assert isinstance(run.future.result(raise_on_failure=False), Flaw)
 
     def teardown(self):
-        logging.disable(logging.NOTSET)
-        if not hasattr(self, "runner"):
-            return
+        try:
+            self.finish()
+        finally:
+            logging.disable(logging.NOTSET)
+
+    def finish(self):
         for run in self.all:
             if run.gate is not None:
                 run.gate.set()

@@ -51,6 +51,7 @@ class TaskMachinery(_core.TaskBase):
         _given: dict[str, Any]
         _descriptor: type | None
         _receiver: Any
+        _known_plans: dict[bool, Any]
 
     __signature__ = InstanceSignature()
 
@@ -65,6 +66,7 @@ class TaskMachinery(_core.TaskBase):
         object.__setattr__(self, name, value)
         if name in self._given:  # options that are set later are kept by `with_options`
             self.__dict__["_given"] = {**self._given, name: value}
+        self.__dict__["_known_plans"] = {}  # a new one: copies share the old
         self._forget_plan()
 
     # --- calling ----------------------------------------------------------------------------------

@@ -136,6 +136,7 @@ def checked(fn: Any, options: dict[str, Any]) -> dict[str, Any]:
         _descriptor=descriptor,
         _receiver=None,
         _known_signature=None,
+        _known_plans={},
         name=options["name"] or functions.name_of(inner),
         description=options["description"] or functions.description_of(inner),
         tags=_tags(options["tags"]),

@@ -23,7 +23,21 @@ if TYPE_CHECKING:
 
 
 def make_plan(task: TaskMachinery) -> _core.Plan:
-    """Work out what the core needs to call and submit a task."""
+    """Work out what the core needs to call and submit a task.
+
+    Each access to a method makes a task of its own, bound to the object: they share all but the
+    function.
+    """
+    is_bound = task._receiver is not None
+    parts = task._known_plans.get(is_bound)
+    if parts is None:
+        parts = task._known_plans[is_bound] = _parts(task)
+    function, options = parts
+    return _core.Plan(function=_bound(function, task._receiver), **options)
+
+
+def _parts(task: TaskMachinery) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return the function, not bound, and the options of a plan."""
     signature = task._signature_plan()
     given = list(zip(signature.names, signature.kinds, strict=True))
     if task._receiver is not None:
@@ -31,22 +45,22 @@ def make_plan(task: TaskMachinery) -> _core.Plan:
     named = [pair for pair in given if pair[1] not in {VAR_POSITIONAL, VAR_KEYWORD}]
     delays = task.retry_delay_seconds
     optional = {*signature.defaults, *signature.factories}
-    return _core.Plan(
-        function=body_of(task),
-        kind="other" if task.isgenerator else "async" if task.isasync else "sync",
-        rich=is_rich(task),
-        retries=task.retries,
-        delays=delays if isinstance(delays, list) else [delays],
-        jitter=task.retry_jitter_factor or 0.0,
-        has_timeout=task.timeout_seconds is not None,
-        hooks=[task.on_completion_hooks, task.on_failure_hooks, task.on_running_hooks],
-        names=[sys.intern(name) for name, _ in named],
-        positional=sum(kind <= POSITIONAL_OR_KEYWORD for _, kind in named),
-        positional_only=sum(kind == POSITIONAL_ONLY for _, kind in named),
-        required=[name not in optional for name, _ in named],
-        var_positional=any(kind == VAR_POSITIONAL for _, kind in given),
-        var_keyword=any(kind == VAR_KEYWORD for _, kind in given),
-    )
+    options: dict[str, Any] = {
+        "kind": "other" if task.isgenerator else "async" if task.isasync else "sync",
+        "rich": is_rich(task),
+        "retries": task.retries,
+        "delays": delays if isinstance(delays, list) else [delays],
+        "jitter": task.retry_jitter_factor or 0.0,
+        "has_timeout": task.timeout_seconds is not None,
+        "hooks": [task.on_completion_hooks, task.on_failure_hooks, task.on_running_hooks],
+        "names": [sys.intern(name) for name, _ in named],
+        "positional": sum(kind <= POSITIONAL_OR_KEYWORD for _, kind in named),
+        "positional_only": sum(kind == POSITIONAL_ONLY for _, kind in named),
+        "required": [name not in optional for name, _ in named],
+        "var_positional": any(kind == VAR_POSITIONAL for _, kind in given),
+        "var_keyword": any(kind == VAR_KEYWORD for _, kind in given),
+    }
+    return _function_of(task), options
 
 
 def is_rich(task: TaskMachinery) -> bool:
@@ -77,13 +91,21 @@ def _flow_may_log_prints() -> bool:
 
 def body_of(task: TaskMachinery) -> Callable[..., Any]:
     """Return what a run calls: the function, with what it is bound to."""
+    return _bound(_function_of(task), task._receiver)
+
+
+def _bound(function: Callable[..., Any], receiver: Any) -> Callable[..., Any]:
+    return function if receiver is None else MethodType(function, receiver)
+
+
+def _function_of(task: TaskMachinery) -> Callable[..., Any]:
     function: Any = task.fn
     signature = task._signature_plan()
     if _has_fields(signature):
         function = _with_defaults(function, signature)
     if task.isasync and not task.isgenerator and not functions.is_coroutine_function(task.fn):
         function = _awaiting(function)
-    return function if task._receiver is None else MethodType(function, task._receiver)
+    return function  # type: ignore[no-any-return] # whatever it is, it can be called
 
 
 def _has_fields(signature: SignaturePlan) -> bool:

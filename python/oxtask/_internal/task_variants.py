@@ -89,7 +89,7 @@ def reduce(task: TaskMachinery) -> Any:
 
 def portable(task: TaskMachinery) -> dict[str, Any]:
     """Return the attributes of a task without those it can work out anew."""
-    return {name: value for name, value in task.__dict__.items() if name != "_known_signature"}
+    return {**task.__dict__, "_known_signature": None, "_known_plans": {}}
 
 
 def _place(task: TaskMachinery) -> tuple[str, str]:
@@ -124,7 +124,11 @@ def _is_method(task: TaskMachinery) -> bool:
     found = getattr(task._receiver, getattr(task.fn, "__name__", ""), None)
     if not isinstance(found, type(task)):
         return False
-    return all(found.__dict__.get(name) is value for name, value in portable(task).items())
+    return all(
+        found.__dict__.get(name) is value
+        for name, value in task.__dict__.items()
+        if not name.startswith("_known")
+    )
 
 
 class _FunctionOfNamed:
