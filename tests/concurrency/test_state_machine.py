@@ -7,6 +7,7 @@ import logging
 import threading
 from collections import Counter
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -25,6 +26,8 @@ from oxtask.task_runners import ThreadPoolTaskRunner
 
 PATIENCE = 10
 KINDS = ("value", "error", "flaky", "hopeless", "delayed", "nested", "async", "async nested")
+
+pytestmark = pytest.mark.soak
 
 
 class Flaw(Exception):
