@@ -9,6 +9,14 @@ import random
 import pytest
 
 LIMIT_SECONDS = 50
+SOAK_LIMIT_SECONDS = 1_800
+
+
+def pytest_collection_modifyitems(items):
+    """Give soak tests the time that they need."""
+    for item in items:
+        if item.get_closest_marker("soak"):
+            item.add_marker(pytest.mark.timeout(SOAK_LIMIT_SECONDS))
 
 
 @pytest.fixture(scope="session")
@@ -22,13 +30,14 @@ def terminal(request):
 
 
 @pytest.fixture(autouse=True)
-def watchdog(terminal):
+def watchdog(terminal, request):
     """End the process with the stacks of all threads if a test hangs.
 
     The interpreter lock may be part of the deadlock, so the timer must not need it: this one is a
     thread of the C library.
     """
-    faulthandler.dump_traceback_later(LIMIT_SECONDS, exit=True, file=terminal)
+    limit = SOAK_LIMIT_SECONDS if request.node.get_closest_marker("soak") else LIMIT_SECONDS
+    faulthandler.dump_traceback_later(limit, exit=True, file=terminal)
     yield
     faulthandler.cancel_dump_traceback_later()
 

@@ -27,8 +27,6 @@ from oxtask.task_runners import ThreadPoolTaskRunner
 PATIENCE = 10
 KINDS = ("value", "error", "flaky", "hopeless", "delayed", "nested", "async", "async nested")
 
-pytestmark = pytest.mark.soak
-
 
 class Flaw(Exception):
     pass
@@ -115,6 +113,17 @@ class Run:
             self.value = self.number + sum(one.value for one in self.inputs)
 
 
+TASKS = {
+    "value": value,
+    "error": error,
+    "nested": nested,
+    "async": value_async,
+    "async nested": nested_async,
+}
+FLAKY = {"flaky": (1, 2, 0), "hopeless": (9, 1, 0), "delayed": (1, 1, 0.001)}
+"""How many failures, how many retries, and the delay between them."""
+
+
 class Programs(RuleBasedStateMachine):
     runs = Bundle("runs")
     gates = Bundle("gates")
@@ -135,17 +144,9 @@ class Programs(RuleBasedStateMachine):
         return run
 
     def body(self, kind, gate=None):
-        return {
-            "value": value,
-            "error": error,
-            "flaky": flaky(1, 2, 0),
-            "hopeless": flaky(9, 1, 0),
-            "delayed": flaky(1, 1, 0.001),
-            "nested": nested,
-            "async": value_async,
-            "async nested": nested_async,
-            "gated": gated(gate),
-        }[kind]
+        if kind == "gated":
+            return gated(gate)
+        return TASKS[kind] if kind in TASKS else flaky(*FLAKY[kind])
 
     def watch(self, run, future):
         run.future = future
@@ -251,11 +252,12 @@ class Programs(RuleBasedStateMachine):
 
     def teardown(self):
         try:
-            self.finish()
+            if hasattr(self, "runner"):
+                self.end_all()
         finally:
             logging.disable(logging.NOTSET)
 
-    def finish(self):
+    def end_all(self):
         for run in self.all:
             if run.gate is not None:
                 run.gate.set()
@@ -267,13 +269,23 @@ class Programs(RuleBasedStateMachine):
         assert self.ends == Counter(run.future for run in self.all)
 
 
-TestPrograms = Programs.TestCase
-TestPrograms.__doc__ = "A3"
-TestPrograms.settings = settings(
-    max_examples=200,
-    stateful_step_count=50,
-    deadline=None,
-    derandomize=True,
-    print_blob=True,
-    suppress_health_check=list(HealthCheck),
-)
+class Longer(Programs):
+    pass
+
+
+def settled(machine, **options):
+    """Return the test case of a machine; a failure prints what reproduces it."""
+    case = machine.TestCase
+    case.__doc__ = "A3"
+    case.settings = settings(
+        stateful_step_count=50,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+        **options,
+    )
+    return case
+
+
+TestPrograms = settled(Programs, max_examples=100, derandomize=True)
+TestLonger = pytest.mark.soak(settled(Longer, max_examples=2_000))
