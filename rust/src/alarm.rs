@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use crate::boundary::{self, Enter};
 use crate::timers::{self, Entry};
 use crate::workers::{self, Callback, PyHost, RunPool};
-use crate::{clock, runtime};
+use crate::{clock, desk, runtime, seat};
 
 /// What rings, and where it is heard.
 pub(crate) struct Bell {
@@ -46,7 +46,7 @@ impl Bell {
             self.injected.store(true, Ordering::Relaxed);
             // SAFETY: attached; `exception` is a live exception class.
             unsafe {
-                ffi::PyThreadState_SetAsyncExc(workers::c_ident(self.thread_id), exception.as_ptr())
+                ffi::PyThreadState_SetAsyncExc(seat::c_ident(self.thread_id), exception.as_ptr())
             };
         }
     }
@@ -92,7 +92,7 @@ impl Alarm {
         });
         let at = clock::now() + timers::nanoseconds(workers::seconds_of(seconds));
         runtime::get().timers.add(at, Entry::Alarm(Arc::clone(&bell)));
-        workers::alarm_set();
+        desk::alarm_set();
         Ok(Self { bell })
     }
 
@@ -101,9 +101,9 @@ impl Alarm {
         if !std::mem::replace(&mut *self.bell.live.lock(), false) {
             return;
         }
-        workers::alarm_over();
+        desk::alarm_over();
         if self.bell.injected.swap(false, Ordering::Relaxed) {
-            let thread = workers::c_ident(self.bell.thread_id);
+            let thread = seat::c_ident(self.bell.thread_id);
             // SAFETY: attached; null clears what is pending for this very thread.
             unsafe { ffi::PyThreadState_SetAsyncExc(thread, std::ptr::null_mut()) };
         }

@@ -4,7 +4,6 @@
 //! goes through `oxtask._internal.engine`, which answers with a code and what goes with it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use oxtask_core::group::{Begun, Outcome};
 use pyo3::prelude::*;
@@ -13,7 +12,8 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use crate::boundary::Enter;
 use crate::inputs::{self, Resolve, Unresolved};
 use crate::run::{Note, RUNS, Run, Runs, Shape, Spec};
-use crate::workers::{self, Seat};
+use crate::seat::Seat;
+use crate::workers;
 use crate::{boundary, clock, context, error, python};
 
 /// What an attempt came to.
@@ -153,7 +153,7 @@ pub(crate) fn take_over(
     kept: Option<Py<PyAny>>,
     seat: &Arc<Seat>,
 ) {
-    let thread_id = seat.thread_id.load(Ordering::Relaxed);
+    let thread_id = seat.thread_id;
     let spec = &group.work;
     let input = kept.unwrap_or_else(|| py.None()).into_bound(py);
     let ended = Bound::new(py, Run::new(Arc::clone(group), index, attempt, Some(seat), None))

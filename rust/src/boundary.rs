@@ -21,7 +21,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyTuple};
 use pyo3::{BoundObject, IntoPyObjectExt};
 
-use crate::{runtime, workers};
+use crate::{desk, runtime};
 
 /// How long a wait on the main thread lasts at most before it looks for signals.
 pub(crate) const SIGNAL_SLICE: Duration = Duration::from_millis(25);
@@ -106,7 +106,7 @@ unsafe fn entered<T>(enter: impl FnOnce() -> T) -> T {
     let guard = HangOnUnwind;
     let result = enter();
     std::mem::forget(guard);
-    if runtime::is_leaving() && workers::is_worker() {
+    if runtime::is_leaving() && desk::is_worker() {
         // What follows would call Python without a guard while the interpreter goes away.
         unsafe { stay_away() }
     }
@@ -119,7 +119,7 @@ unsafe fn entered<T>(enter: impl FnOnce() -> T) -> T {
 /// The thread is attached.
 pub(crate) unsafe fn stay_away() -> ! {
     // A thread in a body is not waited for.
-    if !workers::in_body() {
+    if !desk::in_body() {
         runtime::BUSY.fetch_sub(1, Ordering::AcqRel);
     }
     // SAFETY: attached, and never comes back for the state.
@@ -302,7 +302,7 @@ pub(crate) fn wait<T>(
 ) -> PyResult<Option<T>> {
     let started = crate::clock::now();
     let main = on_main_thread(py)?;
-    let injectable = !main && workers::is_injectable();
+    let injectable = !main && desk::is_injectable();
     loop {
         let left = match timeout {
             Some(limit) => {

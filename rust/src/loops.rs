@@ -20,7 +20,7 @@ use pyo3::types::PyDict;
 use crate::coroutine::{self, RunTask};
 use crate::run::Runs;
 use crate::workers::{self, Callback, RunPool};
-use crate::{boundary, clock, error, runtime};
+use crate::{boundary, clock, desk, error, runtime};
 
 /// A step that takes longer blocks its loop.
 const STUCK: Duration = Duration::from_millis(20);
@@ -152,7 +152,7 @@ fn run(seat: Arc<Seat>, reader: libc::c_int) {
 
 /// Runs one step of a coroutine of `pool`, whose slot the run holds.
 pub(crate) fn step<T>(pool: &RunPool, body: impl FnOnce() -> T) -> T {
-    workers::holding(Some(pool), |_| body())
+    desk::holding(Some(pool), |_| body())
 }
 
 /// Marks a loop as inside steps until dropped.

@@ -14,7 +14,8 @@ use crate::boundary::Enter;
 use crate::futures::TaskRunFuture;
 use crate::inputs::Resolve;
 use crate::plan::Plan;
-use crate::workers::{self, Callback, Seat};
+use crate::seat::Seat;
+use crate::workers::{self, Callback};
 use crate::{boundary, clock, python};
 
 /// How a run's input becomes arguments.

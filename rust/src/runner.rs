@@ -14,7 +14,7 @@ use crate::inputs::{self, Resolve};
 use crate::run::{Runs, Shape, Spec};
 use crate::waiting::{Edge, Waiting};
 use crate::workers::{self, PyHost, RunPool};
-use crate::{boundary, clock, context, error, python, runtime};
+use crate::{boundary, clock, context, error, python, runtime, seat};
 
 /// Tells the thread or event loop that is in the body of a run to stop.
 pub(crate) fn interrupt(py: Python<'_>, group: &Runs, index: u32) -> PyResult<()> {
@@ -22,7 +22,7 @@ pub(crate) fn interrupt(py: Python<'_>, group: &Runs, index: u32) -> PyResult<()
         return Ok(());
     }
     let exception = python::engine(py)?.getattr("RunInterrupted")?.unbind();
-    for seat in workers::seats() {
+    for seat in seat::all() {
         if seat.interrupt(py, group, index, &exception) {
             break;
         }
@@ -218,7 +218,7 @@ impl Runner {
 
     /// The runs whose bodies are under way.
     fn bodies(&self, py: Python<'_>) -> Vec<(Runs, u32)> {
-        let seats = workers::seats();
+        let seats = seat::all();
         let of_pool = |(group, _): &(Runs, u32)| {
             group.pool().is_some_and(|held| Arc::ptr_eq(held, &self.pool))
         };

@@ -16,7 +16,7 @@ use pyo3::prelude::*;
 use crate::boundary::Enter;
 use crate::run::RunRef;
 use crate::timers::Timers;
-use crate::{boundary, clock, workers};
+use crate::{boundary, clock, seat};
 
 pub(crate) struct Runtime {
     pub(crate) generation: u64,
@@ -114,7 +114,7 @@ pub(crate) fn before_fork(py: Python<'_>) {
 pub(crate) fn after_fork_in_child() {
     ATTACHING.store(0, Ordering::Release);
     BUSY.store(0, Ordering::Release);
-    workers::forget_after_fork();
+    seat::forget_after_fork();
     renew();
 }
 
@@ -141,7 +141,7 @@ pub(crate) fn leave(py: Python<'_>) {
     LEAVING.store(true, Ordering::Release);
     let began = clock::now();
     let moving = || {
-        let guarded = workers::seats().iter().filter(|seat| seat.is_guarded()).count();
+        let guarded = seat::all().iter().filter(|seat| seat.is_guarded()).count();
         ATTACHING.load(Ordering::Acquire) + BUSY.load(Ordering::Acquire).saturating_sub(guarded)
     };
     while moving() > 0 && clock::since(began) < REST_LIMIT {

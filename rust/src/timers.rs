@@ -12,7 +12,7 @@ use oxtask_core::timer::TimerHeap;
 
 use crate::clock;
 use crate::run::Spec;
-use crate::workers::{Expired, Seat};
+use crate::seat::{self, Seat};
 
 pub(crate) enum Entry {
     /// A delayed run becomes ready.
@@ -105,7 +105,7 @@ fn fire(entry: Entry) -> Option<Arc<Pool<Spec>>> {
         }
         Entry::Deadline(group, index, attempt, seat) => {
             if let Some(group) = group.upgrade() {
-                Expired::begin(&group, index, attempt, &seat);
+                seat::expire(&group, index, attempt, &seat);
             }
             None
         }

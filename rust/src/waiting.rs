@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use oxtask_core::group::{Phase, Watcher, Work};
 use oxtask_core::inbox::Inbox;
-use oxtask_core::pool::Lane;
+use oxtask_core::pool::{Lane, Pool};
 use oxtask_core::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use crate::boundary::Enter;
+use crate::desk::{self, Away};
 use crate::futures::TaskRunFuture;
 use crate::inputs::{self, Resolve};
 use crate::run::{Run, RunRef, Runs};
-use crate::workers::{self, RunPool, Seat};
+use crate::workers::RunPool;
 use crate::{attempt, boundary, context, error, python, runtime};
 
 /// Blocks until the run has ended; false when `timeout` passed first.
@@ -65,16 +66,16 @@ fn run_here(py: Python<'_>, group: &Runs, index: u32) -> bool {
         return false;
     }
     let Some(pool) = group.pool() else { return false };
-    if pool.is_cancelled() || pool.tag() != runtime::get().generation || !workers::may_nest() {
+    if pool.is_cancelled() || pool.tag() != runtime::get().generation || !desk::may_nest() {
         return false;
     }
     // A thread that holds a slot of the pool is blocked here anyway and lends it.
-    let own = workers::held_slot().is_some_and(|held| Arc::ptr_eq(&held, pool));
+    let own = desk::holds_slot(pool);
     if !own && !pool.try_slot() {
         return false;
     }
     pool.forget(group, index);
-    workers::holding((!own).then_some(pool), |seat| attempt::execute(py, group, index, Some(seat)));
+    desk::holding((!own).then_some(pool), |seat| attempt::execute(py, group, index, Some(seat)));
     if !own {
         pool.release_slot();
     }
@@ -109,26 +110,26 @@ impl Edge {
 /// A thread that is about to block on runs: it has given back its slot and stands in the graph of waits.
 pub(crate) struct Waiting {
     edge: Edge,
-    slot: Option<(RunPool, Arc<Seat>)>,
+    away: Option<Away>,
 }
 
 impl Waiting {
     pub(crate) fn begin(py: Python<'_>, edge: Edge, pools: &[Option<&RunPool>]) -> PyResult<Self> {
         let generation = runtime::get().generation;
-        for pool in pools.iter().copied().flatten() {
-            if pool.tag() != generation {
-                edge.leave();
-                return Err(forked(py));
-            }
-            pool.ensure_worker();
+        let pools = pools.iter().copied().flatten();
+        if pools.clone().any(|pool| pool.tag() != generation) {
+            edge.leave();
+            return Err(forked(py));
         }
-        Ok(Self { edge, slot: workers::yield_slot() })
+        let away = desk::yield_slots();
+        pools.for_each(Pool::ensure_worker);
+        Ok(Self { edge, away })
     }
 
     pub(crate) fn end(self, py: Python<'_>) {
         self.edge.leave();
-        if let Some((pool, seat)) = &self.slot {
-            boundary::detached(py, || workers::reclaim_slot(pool, seat));
+        if let Some(away) = self.away {
+            boundary::detached(py, || away.reclaim());
         }
     }
 }

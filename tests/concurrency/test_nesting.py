@@ -171,7 +171,6 @@ def test_a_lock_that_a_waiting_task_holds_is_no_trap():
         assert spin(others[0]) == "had it"
 
 
-@pytest.mark.soak
 @pytest.mark.parametrize("ask", [spin, lambda future: future.result()])
 def test_many_chains_and_nested_submits_on_few_workers(ask):
     """engine.md 20.3"""
@@ -240,3 +239,22 @@ def test_an_async_flow_can_nest_without_blocking_its_loop():
 
     assert asyncio.run(main()) == [0, 1, 2, 3]
     assert ticks > 20
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda future: future.wait() or future.result(), lambda future: future.result()]
+)
+def test_waits_that_cross_two_runners_give_back_the_slots_of_both(ask):
+    """TR-14, B1"""
+    one, other = ThreadPoolTaskRunner(max_workers=1), ThreadPoolTaskRunner(max_workers=1)
+
+    @task
+    def cross(depth):
+        if depth == 0:
+            return 0
+        runner = (one, other)[depth % 2]
+        return ask(runner.submit(cross, {"depth": depth - 1})) + 1
+
+    with one, other:
+        assert one.submit(cross, {"depth": 20}).result() == 20
+        assert other.submit(cross, {"depth": 21}).result() == 21

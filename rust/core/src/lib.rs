@@ -3,7 +3,8 @@
 //! | module | what it owns |
 //! |---|---|
 //! | [`group`] | the runs of one submission: stages, settle-once, who waits for whom to end |
-//! | [`pool`] | ready queue, worker slots, parking, draining and cancelling |
+//! | `queue` | what is ready, in two lanes |
+//! | [`pool`] | worker slots, parking, draining and cancelling |
 //! | [`growth`] | when a pool whose workers sleep gets another worker |
 //! | [`timer`] | the heap of retry delays, deadlines and ticks |
 //! | [`inbox`] | where a blocked thread hears of runs that ended |
@@ -23,6 +24,7 @@ pub mod growth;
 pub mod ids;
 pub mod inbox;
 pub mod pool;
+mod queue;
 pub mod retry;
 pub mod sync;
 pub mod timer;

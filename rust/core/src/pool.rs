@@ -7,7 +7,7 @@
 //!
 //! | state | who changes it |
 //! |---|---|
-//! | `queues` | push, take, forget, cancel |
+//! | `queue` | push, take, forget, cancel |
 //! | `active` (slots taken) | take, release, yield and claim, `try_slot` |
 //! | `idle`, `workers`, `starting` | the workers themselves; growth |
 //! | `open` (groups with unsettled runs) | the groups; `drained` inboxes hear of zero |
@@ -22,14 +22,15 @@
 //! * A queue that holds more than whoever was woken can do alone is watched: a tick that sees it stand still wakes
 //!   idle workers, and asks for new ones when there are none.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::group::{Group, Phase, Work};
+use crate::group::{Group, Work};
 use crate::growth::{Growth, Sight};
 use crate::inbox::Inbox;
+pub use crate::queue::{Job, Lane};
+use crate::queue::{Popped, Queue};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
@@ -38,21 +39,6 @@ const STILL_TICKS: u32 = 25;
 
 /// The list of parked groups is not cleared below this length.
 const PARKED_AT_LEAST: usize = 256;
-
-/// Which workers a run needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
-    Thread,
-    Loop,
-}
-
-/// Something to do.
-pub enum Job<W: Work> {
-    /// Runs `next..end` of a group.
-    Runs { group: Arc<Group<W>>, next: u32, end: u32 },
-    /// Code that needs a worker: callbacks of a run that was settled where none can run.
-    Callbacks(Vec<W::Callback>),
-}
 
 /// One unit taken from the queue.
 pub enum Taken<W: Work> {
@@ -77,13 +63,13 @@ pub trait Host<W: Work>: Send + Sync {
 
 #[allow(clippy::struct_excessive_bools)] // each says one thing, and they change apart
 struct State<W: Work> {
-    threads: VecDeque<Job<W>>,
-    loops: VecDeque<Job<W>>,
-    stale: usize,
+    queue: Queue<W>,
     active: usize,
     resuming: usize,
     workers: usize,
     idle: usize,
+    /// Workers that wait for runs, without a slot.
+    waiting: usize,
     /// Idle workers that were notified and have not woken yet.
     called: usize,
     starting: usize,
@@ -144,13 +130,12 @@ impl<W: Work> Pool<W> {
             host,
             cancelled: AtomicBool::new(false),
             state: Mutex::new(State {
-                threads: VecDeque::new(),
-                loops: VecDeque::new(),
-                stale: 0,
+                queue: Queue::new(),
                 active: 0,
                 resuming: 0,
                 workers: 0,
                 idle: 0,
+                waiting: 0,
                 called: 0,
                 starting: 0,
                 waking: 0,
@@ -185,7 +170,7 @@ impl<W: Work> Pool<W> {
     /// Queues a job. On a cancelled pool it is queued as well: a worker will find its runs and cancel them.
     pub fn push(self: &Arc<Self>, lane: Lane, job: Job<W>) {
         let mut state = self.state.lock();
-        state.enqueue(lane, job);
+        state.queue.push(lane, job);
         match lane {
             Lane::Thread => self.offer(state),
             Lane::Loop => self.offer_loop(state),
@@ -195,7 +180,7 @@ impl<W: Work> Pool<W> {
     /// Queues callbacks ahead of everything else.
     pub fn push_first(self: &Arc<Self>, lane: Lane, callbacks: Vec<W::Callback>) {
         let mut state = self.state.lock();
-        state.queue(lane).push_front(Job::Callbacks(callbacks));
+        state.queue.push_first(lane, callbacks);
         match lane {
             Lane::Thread => self.offer(state),
             Lane::Loop => self.offer_loop(state),
@@ -248,7 +233,8 @@ impl<W: Work> Pool<W> {
     /// Starts a worker now if there is work and nobody to do it: called by a thread that is about to block.
     pub fn ensure_worker(self: &Arc<Self>) {
         let mut state = self.state.lock();
-        if state.workers + state.starting > 0 || state.threads.is_empty() {
+        if state.workers - state.waiting + state.starting > 0 || state.queue.is_empty(Lane::Thread)
+        {
             return;
         }
         state.starting += 1;
@@ -259,12 +245,12 @@ impl<W: Work> Pool<W> {
     /// Looks at a pool with ready work; false when it need not be looked at any more.
     pub fn tick(self: &Arc<Self>, now: Duration, cpu: Duration) -> bool {
         let mut state = self.state.lock();
-        if state.threads.is_empty() && state.loops.is_empty() {
+        if state.queue.is_empty(Lane::Thread) && state.queue.is_empty(Lane::Loop) {
             state.watched = false;
             return false;
         }
         let wake_loop = state.loops_are_stuck();
-        if state.threads.is_empty() {
+        if state.queue.is_empty(Lane::Thread) {
             drop(state);
             if wake_loop {
                 self.wake_loop();
@@ -272,8 +258,8 @@ impl<W: Work> Pool<W> {
             return true;
         }
         let sight = Sight {
-            ready: state.ready(),
-            workers: state.workers - state.idle,
+            ready: state.queue.ready(),
+            workers: state.workers - state.idle - state.waiting,
             starting: state.starting + state.waking + state.called,
             free_slots: self.max_slots.saturating_sub(state.active),
             progress: state.progress,
@@ -331,28 +317,33 @@ impl<W: Work> Pool<W> {
             }
             return None;
         }
-        let (taken, emptied) = state.pop(lane);
-        if taken.is_some() {
+        let popped = state.queue.pop(lane);
+        if let Popped::Run(..) | Popped::Callbacks(_) = popped {
             state.active += 1;
             state.progress += 1;
-        } else if lane == Lane::Loop {
+            let cancelled = state.cancelled;
+            drop(state);
+            return match popped {
+                Popped::Run(group, index) if cancelled => Some(Taken::Cancelled(group, index)),
+                Popped::Run(group, index) => Some(Taken::Run(group, index)),
+                Popped::Callbacks(callbacks) => Some(Taken::Callbacks(callbacks)),
+                Popped::Emptied(_) | Popped::Nothing => None,
+            };
+        }
+        if lane == Lane::Loop {
             state.loop_awake = false;
         }
-        if taken.is_none() {
-            // This worker may have been woken for a slot that it now has no use for.
-            self.pass_on(state, lane);
-        } else {
-            drop(state);
-        }
-        drop(emptied);
-        taken
+        // This worker may have been woken for a slot that it now has no use for.
+        self.pass_on(state, lane);
+        drop(popped);
+        None
     }
 
     /// A slot is free and `from` has nothing to do with it: the other lane hears of it.
     fn pass_on(self: &Arc<Self>, state: MutexGuard<'_, State<W>>, from: Lane) {
         match from {
-            Lane::Thread if !state.loops.is_empty() => self.offer_loop(state),
-            Lane::Loop if !state.threads.is_empty() => self.offer(state),
+            Lane::Thread if !state.queue.is_empty(Lane::Loop) => self.offer_loop(state),
+            Lane::Loop if !state.queue.is_empty(Lane::Thread) => self.offer(state),
             _ => (),
         }
     }
@@ -365,14 +356,14 @@ impl<W: Work> Pool<W> {
         let mut waited = false;
         loop {
             let slots = self.max_slots.saturating_sub(state.active) > state.resuming;
-            if !state.threads.is_empty() && slots {
+            if !state.queue.is_empty(Lane::Thread) && slots {
                 state.waking += 1;
-                if state.holds_more() {
+                if state.queue.holds_more() {
                     self.watch(state);
                 }
                 return Next::Look;
             }
-            if (state.closed && state.threads.is_empty()) || waited {
+            if (state.closed && state.queue.is_empty(Lane::Thread)) || waited {
                 state.workers -= 1;
                 if state.closed && state.idle > 0 {
                     drop(state);
@@ -385,7 +376,7 @@ impl<W: Work> Pool<W> {
             state = self.work_ready.wait(state, Some(idle_limit));
             state.idle -= 1;
             state.called = state.called.saturating_sub(1).min(state.idle);
-            waited = state.progress == before && state.threads.is_empty();
+            waited = state.progress == before && state.queue.is_empty(Lane::Thread);
         }
     }
 
@@ -401,9 +392,9 @@ impl<W: Work> Pool<W> {
         if self.max_slots.saturating_sub(state.active) <= state.resuming {
             return;
         }
-        if !state.loops.is_empty() && !state.loop_awake {
+        if !state.queue.is_empty(Lane::Loop) && !state.loop_awake {
             self.offer_loop(state);
-        } else if !state.threads.is_empty() {
+        } else if !state.queue.is_empty(Lane::Thread) {
             self.offer(state);
         }
     }
@@ -439,6 +430,24 @@ impl<W: Work> Pool<W> {
         state.resuming -= 1;
         state.active += 1;
         true
+    }
+
+    /// A worker is about to block on runs; it gives its slot back, or has done so.
+    pub fn worker_waits(&self) {
+        self.state.lock().waiting += 1;
+    }
+
+    /// A worker has a slot again after [`worker_waits`](Self::worker_waits).
+    pub fn worker_resumes(&self) {
+        self.state.lock().waiting -= 1;
+    }
+
+    /// The run was taken from a worker that waits, without a slot.
+    pub fn waiting_worker_lost(&self) {
+        let mut state = self.state.lock();
+        state.workers -= 1;
+        state.waiting -= 1;
+        state.stuck += 1;
     }
 
     /// A worker is stuck in a run that was taken from it: its slot goes to another.
@@ -477,22 +486,7 @@ impl<W: Work> Pool<W> {
 
     /// A queued run was claimed or cancelled: its entry goes now if that is cheap, else it is skipped later.
     pub fn forget(&self, group: &Arc<Group<W>>, index: u32) {
-        let mut state = self.state.lock();
-        let queue = state.queue(group.work.lane());
-        let mut gone = Vec::new();
-        if queue.back_mut().is_some_and(|job| job.cut(group, index)) {
-            if queue.back().is_some_and(Job::is_empty) {
-                gone.extend(queue.pop_back());
-            }
-        } else if queue.front_mut().is_some_and(|job| job.cut(group, index)) {
-            if queue.front().is_some_and(Job::is_empty) {
-                gone.extend(queue.pop_front());
-            }
-        } else {
-            state.stale += 1;
-            gone = state.sweep();
-        }
-        drop(state);
+        let gone = self.state.lock().queue.forget(group, index);
         drop(gone);
     }
 
@@ -537,9 +531,7 @@ impl<W: Work> Pool<W> {
         self.cancelled.store(true, Ordering::Release);
         let mut state = self.state.lock();
         state.cancelled = true;
-        state.stale = 0;
-        let mut jobs: Vec<_> = state.threads.drain(..).collect();
-        jobs.extend(state.loops.drain(..));
+        let mut jobs = state.queue.drain();
         let parked = std::mem::take(&mut state.parked);
         drop(state);
         let groups = parked.into_iter().filter_map(|group| group.upgrade());
@@ -573,131 +565,15 @@ impl<W: Work> Pool<W> {
 }
 
 impl<W: Work> State<W> {
-    fn queue(&mut self, lane: Lane) -> &mut VecDeque<Job<W>> {
-        match lane {
-            Lane::Thread => &mut self.threads,
-            Lane::Loop => &mut self.loops,
-        }
-    }
-
-    fn enqueue(&mut self, lane: Lane, job: Job<W>) {
-        let queue = self.queue(lane);
-        if let (Job::Runs { group, next, end }, Some(Job::Runs { group: last, end: open, .. })) =
-            (&job, queue.back_mut())
-            && Arc::ptr_eq(group, last)
-            && *open == *next
-        {
-            *open = *end;
-            return;
-        }
-        queue.push_back(job);
-    }
-
-    /// The next unit, and a group that left the queue with it, to be dropped outside the lock.
-    fn pop(&mut self, lane: Lane) -> (Option<Taken<W>>, Option<Arc<Group<W>>>) {
-        let queue = self.queue(lane);
-        if let Some(Job::Runs { group, next, end }) = queue.front_mut()
-            && *next + 1 < *end
-        {
-            *next += 1;
-            let (group, index) = (Arc::clone(group), *next - 1);
-            return (Some(self.unit(group, index)), None);
-        }
-        match queue.pop_front() {
-            Some(Job::Runs { group, next, end }) if next < end => {
-                (Some(self.unit(group, next)), None)
-            }
-            Some(Job::Runs { group, .. }) => (None, Some(group)),
-            Some(Job::Callbacks(callbacks)) => (Some(Taken::Callbacks(callbacks)), None),
-            None => (None, None),
-        }
-    }
-
     /// Whether runs wait for a loop and nothing has moved for [`STILL_TICKS`].
     fn loops_are_stuck(&mut self) -> bool {
         let (seen, still) = self.loop_still;
-        if self.loops.is_empty() || seen != self.progress {
+        if self.queue.is_empty(Lane::Loop) || seen != self.progress {
             self.loop_still = (self.progress, 0);
             return false;
         }
         self.loop_still = (seen, (still + 1) % STILL_TICKS);
         still + 1 == STILL_TICKS
-    }
-
-    fn unit(&self, group: Arc<Group<W>>, index: u32) -> Taken<W> {
-        if self.cancelled { Taken::Cancelled(group, index) } else { Taken::Run(group, index) }
-    }
-
-    fn ready(&self) -> usize {
-        self.threads
-            .iter()
-            .take(64)
-            .map(|job| match job {
-                Job::Runs { next, end, .. } => (end - next) as usize,
-                Job::Callbacks(_) => 1,
-            })
-            .sum::<usize>()
-            .max(self.threads.len())
-    }
-
-    /// Whether the thread lane holds more than one unit.
-    fn holds_more(&self) -> bool {
-        self.threads.len() > 1
-            || matches!(self.threads.front(), Some(Job::Runs { next, end, .. }) if end - next > 1)
-    }
-
-    /// Takes out entries of runs that are no longer ready, once they are the larger part of the queue.
-    ///
-    /// A range loses what is stale at its front and is not looked into further: to cancel a million queued runs
-    /// one by one takes one look at each.
-    fn sweep(&mut self) -> Vec<Job<W>> {
-        if self.stale < 64 || self.stale * 2 < self.threads.len() + self.loops.len() {
-            return Vec::new();
-        }
-        self.stale = 0;
-        let mut gone = Vec::new();
-        for queue in [&mut self.threads, &mut self.loops] {
-            for mut job in std::mem::take(queue) {
-                job.trim();
-                if job.is_empty() {
-                    gone.push(job);
-                } else {
-                    queue.push_back(job);
-                }
-            }
-        }
-        gone
-    }
-}
-
-impl<W: Work> Job<W> {
-    /// Takes a run off either end of a range; false if it is at none.
-    fn cut(&mut self, of: &Arc<Group<W>>, index: u32) -> bool {
-        match self {
-            Self::Runs { group, next, end } if Arc::ptr_eq(group, of) && *next < *end => {
-                if *next == index {
-                    *next += 1;
-                } else if *end - 1 == index {
-                    *end -= 1;
-                } else {
-                    return false;
-                }
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn trim(&mut self) {
-        if let Self::Runs { group, next, end } = self {
-            while next < end && group.phase(*next) != Phase::Ready {
-                *next += 1;
-            }
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        matches!(self, Self::Runs { next, end, .. } if next == end)
     }
 }
 

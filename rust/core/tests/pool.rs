@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oxtask_core::group::{Cancelled, Group, Phase};
+use oxtask_core::growth::TICK;
 use oxtask_core::inbox::Inbox;
 use oxtask_core::pool::{From, Job, Lane, Next, Taken};
 use support::{Spec, TestPool, finish, ids, inline, parked, pool, queued, run_of, staffed};
@@ -309,6 +310,35 @@ fn a_lost_worker_is_not_counted_and_its_slot_goes_to_another() {
     pool.worker_back();
     assert_eq!((pool.workers(), pool.stuck(), pool.active()), (2, 0, 1));
     assert!(pool.take(Lane::Thread, From::Start).is_none(), "it came back without a slot");
+}
+
+#[test]
+fn a_lost_worker_that_waited_has_no_slot_to_give() {
+    let (pool, calls) = staffed(1, 1);
+    queued(&pool, Lane::Thread, 0..2);
+    assert!(pool.take(Lane::Thread, From::Start).is_some());
+    pool.worker_waits();
+    pool.release_slot();
+    pool.waiting_worker_lost();
+    assert_eq!((pool.workers(), pool.stuck(), pool.active()), (0, 1, 0));
+    pool.ensure_worker();
+    assert_eq!(calls.started(), 1);
+}
+
+#[test]
+fn workers_that_wait_are_nobody_to_do_the_work() {
+    let (pool, calls) = staffed(2, 1);
+    queued(&pool, Lane::Thread, 0..3);
+    assert!(pool.take(Lane::Thread, From::Start).is_some());
+    pool.worker_waits();
+    pool.release_slot();
+    let now = Duration::from_secs(1);
+    assert!(pool.tick(now, now));
+    assert_eq!(calls.started(), 1, "at the first tick, however busy the process is");
+    pool.worker_started();
+    pool.worker_resumes();
+    assert!(pool.tick(now + TICK, now + TICK));
+    assert_eq!(calls.started(), 1);
 }
 
 #[test]
