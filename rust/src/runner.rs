@@ -151,6 +151,7 @@ impl Runner {
 
     /// Lets workers leave when the queue is empty.
     fn close(&self) {
+        context::forget_last();
         if self.pool.tag() == runtime::get().generation {
             self.pool.close();
         }
@@ -394,7 +395,7 @@ pub(crate) fn submit<'py>(
         task: task.clone().into_any().unbind(),
         rich: plan.get().is_rich(py),
         plan,
-        context: Some(context::snapshot(py)?),
+        context: Some(context::shared_snapshot(py)?),
         shape,
         resolve: needs.resolve,
         wait_for: wait_for.map(Bound::unbind),
