@@ -20,15 +20,6 @@ use crate::run::{self, Run, Runs};
 use crate::workers::{Callback, RunPool};
 use crate::{attempt, clock, context, error, python};
 
-/// The loop on whose thread a step is made.
-pub(crate) struct Home<'a, 'py> {
-    pub(crate) seat: Arc<Seat>,
-    pub(crate) event_loop: &'a Bound<'py, PyAny>,
-    /// `asyncio.tasks._enter_task` and `_leave_task`.
-    pub(crate) enter: Py<PyAny>,
-    pub(crate) leave: Py<PyAny>,
-}
-
 #[derive(Default)]
 struct Progress {
     waiter: Option<Py<PyAny>>,
@@ -47,9 +38,6 @@ pub(crate) struct RunTask {
     context: Py<PyAny>,
     coroutine: Py<PyAny>,
     input: Py<PyAny>,
-    event_loop: Py<PyAny>,
-    enter: Py<PyAny>,
-    leave: Py<PyAny>,
     seat: Arc<Seat>,
     progress: Mutex<Progress>,
 }
@@ -69,7 +57,7 @@ impl RunTask {
     }
 
     pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        self.event_loop.bind(py).clone()
+        self.seat.event_loop(py)
     }
 }
 
@@ -163,8 +151,8 @@ impl RunTask {
         self.context.clone_ref(py)
     }
 
-    fn get_loop(&self, py: Python<'_>) -> Py<PyAny> {
-        self.event_loop.clone_ref(py)
+    fn get_loop<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.seat.event_loop(py)
     }
 
     fn get_name(&self) -> String {
@@ -207,14 +195,8 @@ impl RunTask {
         let py = slf.py();
         let this = slf.get();
         let raised = future.enter_method0("result").err();
-        let home = Home {
-            seat: Arc::clone(&this.seat),
-            event_loop: this.event_loop.bind(py),
-            enter: this.enter.clone_ref(py),
-            leave: this.leave.clone_ref(py),
-        };
-        let _stepping = home.seat.stepping();
-        resume(py, &home, &slf, raised);
+        let _stepping = this.seat.stepping(py);
+        resume(py, &slf, raised);
     }
 }
 
@@ -225,14 +207,14 @@ fn schedule(task: &Bound<'_, RunTask>, callback: (Py<PyAny>, Option<Py<PyAny>>))
     if let Some(context) = context {
         arguments.set_item("context", context)?;
     }
-    let event_loop = task.get().event_loop.bind(py);
+    let event_loop = task.get().event_loop(py);
     event_loop.call_method("call_soon", (function, task), Some(&arguments)).map(drop)
 }
 
 /// Begins a run on this loop; true if it has suspended, and so keeps its slot.
 pub(crate) fn start(
     py: Python<'_>,
-    home: &Home<'_, '_>,
+    seat: &Arc<Seat>,
     pool: &RunPool,
     group: &Runs,
     index: u32,
@@ -244,9 +226,9 @@ pub(crate) fn start(
         return false;
     };
     attempt::begin_retry(group, index, attempt);
-    match prepare(py, home, pool, group, index, attempt, &input) {
+    match prepare(py, seat, pool, group, index, attempt, &input) {
         Ok(task) => {
-            resume(py, home, &task, None);
+            resume(py, &task, None);
             task.get().progress.lock().suspended
         }
         Err(raised) => {
@@ -259,7 +241,7 @@ pub(crate) fn start(
 
 fn prepare<'py>(
     py: Python<'py>,
-    home: &Home<'_, '_>,
+    seat: &Arc<Seat>,
     pool: &RunPool,
     group: &Runs,
     index: u32,
@@ -280,22 +262,14 @@ fn prepare<'py>(
         context: context.unbind(),
         coroutine: coroutine.unbind(),
         input: input.clone().unbind(),
-        event_loop: home.event_loop.clone().unbind(),
-        enter: home.enter.clone_ref(py),
-        leave: home.leave.clone_ref(py),
-        seat: Arc::clone(&home.seat),
+        seat: Arc::clone(seat),
         progress: Mutex::new(Progress::default()),
     };
     TASKS.make(py, task)
 }
 
 /// Steps a coroutine, with an exception if `raised`, and sees to what it asks for.
-pub(crate) fn resume(
-    py: Python<'_>,
-    home: &Home<'_, '_>,
-    task: &Bound<'_, RunTask>,
-    raised: Option<PyErr>,
-) {
+pub(crate) fn resume(py: Python<'_>, task: &Bound<'_, RunTask>, raised: Option<PyErr>) {
     let this = task.get();
     let (cancelled, waiter, message) = {
         let mut progress = this.progress.lock();
@@ -305,42 +279,31 @@ pub(crate) fn resume(
     };
     drop(waiter);
     let raised = if cancelled { Some(cancelled_error(py, message)) } else { raised };
-    let outer = home.seat.now_stepping(Some(task.clone().unbind()));
-    let answer = loops::step(&this.pool, || step(py, home, task, raised));
-    let stepped = home.seat.now_stepping(outer);
+    let outer = this.seat.now_stepping(Some(task.clone().unbind()));
+    let answer = loops::step(&this.pool, || step(task, raised));
+    let stepped = this.seat.now_stepping(outer);
     drop(stepped);
     let error = match answer {
-        Sent::Yielded(what) => match suspend(home, task, &what) {
+        Sent::Yielded(what) => match suspend(task, &what) {
             Ok(()) => return,
             Err(error) => error,
         },
-        Sent::Returned(value) => return end(py, home, task, Ok(value)),
-        Sent::Raised(error) => return end(py, home, task, Err(error)),
+        Sent::Returned(value) => return end(py, task, Ok(value)),
+        Sent::Raised(error) => return end(py, task, Err(error)),
     };
     // What it yielded cannot be waited for: the coroutine hears of it.
-    resume(py, home, task, Some(error));
+    resume(py, task, Some(error));
 }
 
-fn step<'py>(
-    py: Python<'py>,
-    home: &Home<'_, '_>,
-    task: &Bound<'py, RunTask>,
-    raised: Option<PyErr>,
-) -> Sent<'py> {
-    let this = task.get();
-    let swap =
-        |function: &Py<PyAny>| boundary::call_two(py, function, home.event_loop, task.as_any());
-    if let Err(error) = swap(&home.enter) {
-        return Sent::Raised(error);
-    }
-    let answer = context::enter(py, this.context.bind(py), || match raised {
-        None => boundary::send(py, &this.coroutine, py.None().bind(py)),
-        Some(error) => throw(py, &this.coroutine, error),
+fn step<'py>(task: &Bound<'py, RunTask>, raised: Option<PyErr>) -> Sent<'py> {
+    let (py, this) = (task.py(), task.get());
+    let answer = this.seat.as_current(task, || {
+        context::enter(py, this.context.bind(py), || match raised {
+            None => boundary::send(py, &this.coroutine, py.None().bind(py)),
+            Some(error) => throw(py, &this.coroutine, error),
+        })
     });
-    match swap(&home.leave).and(answer) {
-        Ok(answer) => answer,
-        Err(error) => Sent::Raised(error),
-    }
+    answer.and_then(|sent| sent).unwrap_or_else(Sent::Raised)
 }
 
 fn throw<'py>(py: Python<'py>, coroutine: &Py<PyAny>, error: PyErr) -> Sent<'py> {
@@ -362,15 +325,11 @@ fn throw<'py>(py: Python<'py>, coroutine: &Py<PyAny>, error: PyErr) -> Sent<'py>
 }
 
 /// Makes what the coroutine yielded wake it up.
-fn suspend(
-    home: &Home<'_, '_>,
-    task: &Bound<'_, RunTask>,
-    what: &Bound<'_, PyAny>,
-) -> PyResult<()> {
+fn suspend(task: &Bound<'_, RunTask>, what: &Bound<'_, PyAny>) -> PyResult<()> {
     let this = task.get();
     this.progress.lock().suspended = true;
     if what.is_none() {
-        home.seat.resume_later(task.clone().unbind());
+        this.seat.resume_later(task.clone().unbind());
         return Ok(());
     }
     let blocking = what.getattr("_asyncio_future_blocking").ok();
@@ -380,7 +339,7 @@ fn suspend(
             format!("Task got bad yield: {shown:.200}; await an asyncio future or coroutine");
         return Err(PyRuntimeError::new_err(message));
     }
-    if !what.enter_method0("get_loop")?.is(home.event_loop) {
+    if !what.enter_method0("get_loop")?.is(this.event_loop(what.py())) {
         let message = "an async task awaited a future of another event loop; submitted async tasks run \
                        on event loops of oxtask, so make the future inside the task";
         return Err(PyRuntimeError::new_err(message));
@@ -395,8 +354,8 @@ fn suspend(
     if must_cancel && what.enter_method0("cancel")?.is_truthy()? {
         this.progress.lock().must_cancel = false;
     }
-    home.seat.forget(task);
-    home.seat.suspend(task.clone().unbind());
+    this.seat.forget(task);
+    this.seat.suspend(task.clone().unbind());
     Ok(())
 }
 
@@ -411,12 +370,7 @@ fn cancelled_error(py: Python<'_>, message: Option<Py<PyAny>>) -> PyErr {
 }
 
 /// The coroutine has ended.
-fn end(
-    py: Python<'_>,
-    home: &Home<'_, '_>,
-    task: &Bound<'_, RunTask>,
-    result: PyResult<Bound<'_, PyAny>>,
-) {
+fn end(py: Python<'_>, task: &Bound<'_, RunTask>, result: PyResult<Bound<'_, PyAny>>) {
     let this = task.get();
     let run = this.run.bind(py);
     let held = run.get();
@@ -431,7 +385,7 @@ fn end(
         (suspended, std::mem::take(&mut progress.callbacks))
     };
     if suspended {
-        home.seat.forget(task);
+        this.seat.forget(task);
     }
     let input = this.input.bind(py).clone();
     attempt::finish(py, &held.group, held.index, held.number(), ended, input);

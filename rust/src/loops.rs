@@ -8,8 +8,8 @@
 //! started if need be.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use oxtask_core::pool::{From, Lane, Taken};
@@ -29,8 +29,22 @@ const BURST: Duration = Duration::from_millis(2);
 /// The clock is read once in so many steps.
 const STEPS_A_LOOK: u32 = 16;
 
+/// The event loop of a thread, and how asyncio is told which task it runs.
+struct Home {
+    event_loop: Py<PyAny>,
+    naming: Naming,
+}
+
+enum Naming {
+    /// `asyncio.tasks._current_tasks`, of `CPython` before 3.14: a name stays until the next, or the end of the burst.
+    Dict(Py<PyDict>),
+    /// `asyncio.tasks._enter_task` and `_leave_task`, around each step.
+    Functions(Py<PyAny>, Py<PyAny>),
+}
+
 /// What others know of a loop.
 pub(crate) struct Seat {
+    home: OnceLock<Home>,
     writer: libc::c_int,
     woken: AtomicBool,
     /// When the step under way began; zero between steps.
@@ -40,6 +54,8 @@ pub(crate) struct Seat {
     suspended: Mutex<Vec<Py<RunTask>>>,
     /// The task that is being stepped.
     current: Mutex<Option<Py<RunTask>>>,
+    /// Whether asyncio holds a task of ours for the current one.
+    named: AtomicBool,
 }
 
 impl Seat {
@@ -49,9 +65,38 @@ impl Seat {
     }
 
     /// Notes that steps begin; a burst notes it again whenever it looks at the clock.
-    pub(crate) fn stepping(&self) -> Stepping<'_> {
+    pub(crate) fn stepping<'a, 'py>(&'a self, py: Python<'py>) -> Stepping<'a, 'py> {
         self.stepping_since.store(clock::now(), Ordering::Relaxed);
-        Stepping(self)
+        Stepping { seat: self, py }
+    }
+
+    /// The event loop; there is one once a run has been begun on it.
+    pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        let home = self.home.get().map(|home| home.event_loop.clone_ref(py));
+        home.unwrap_or_else(|| py.None()).into_bound(py)
+    }
+
+    /// Runs a step of `task` as the current task of the loop.
+    pub(crate) fn as_current<T>(
+        &self,
+        task: &Bound<'_, RunTask>,
+        step: impl FnOnce() -> T,
+    ) -> PyResult<T> {
+        let py = task.py();
+        match self.home.get() {
+            None => Ok(step()),
+            Some(Home { event_loop, naming: Naming::Dict(tasks) }) => {
+                tasks.bind(py).set_item(event_loop, task)?;
+                self.named.store(true, Ordering::Relaxed);
+                Ok(step())
+            }
+            Some(Home { event_loop, naming: Naming::Functions(enter, leave) }) => {
+                boundary::call_two(py, enter, event_loop.bind(py), task.as_any())?;
+                let answer = step();
+                boundary::call_two(py, leave, event_loop.bind(py), task.as_any())?;
+                Ok(answer)
+            }
+        }
     }
 
     fn wake(&self) {
@@ -121,6 +166,7 @@ fn start() -> Option<Arc<Seat>> {
     }
     let [reader, writer] = ends;
     let seat = Arc::new(Seat {
+        home: OnceLock::new(),
         writer,
         woken: AtomicBool::new(false),
         stepping_since: AtomicU64::new(0),
@@ -128,6 +174,7 @@ fn start() -> Option<Arc<Seat>> {
         resumable: Mutex::new(VecDeque::new()),
         suspended: Mutex::new(Vec::new()),
         current: Mutex::new(None),
+        named: AtomicBool::new(false),
     });
     let held = Arc::clone(&seat);
     let thread = std::thread::Builder::new().name("oxtask-loop".to_owned());
@@ -156,11 +203,20 @@ pub(crate) fn step<T>(pool: &RunPool, body: impl FnOnce() -> T) -> T {
 }
 
 /// Marks a loop as inside steps until dropped.
-pub(crate) struct Stepping<'a>(&'a Seat);
+pub(crate) struct Stepping<'a, 'py> {
+    seat: &'a Seat,
+    py: Python<'py>,
+}
 
-impl Drop for Stepping<'_> {
+impl Drop for Stepping<'_, '_> {
     fn drop(&mut self) {
-        self.0.stepping_since.store(0, Ordering::Relaxed);
+        self.seat.stepping_since.store(0, Ordering::Relaxed);
+        if self.seat.named.swap(false, Ordering::Relaxed)
+            && let Some(Home { event_loop, naming: Naming::Dict(tasks) }) = self.seat.home.get()
+            && let Err(raised) = tasks.bind(self.py).del_item(event_loop)
+        {
+            error::unraisable(self.py, &raised);
+        }
     }
 }
 
@@ -173,14 +229,19 @@ struct Drain {
 
 #[pymethods]
 impl Drain {
-    /// Takes the loop that it serves and what tells asyncio which task runs.
-    fn __call__(
+    /// Tells which loop it serves and how asyncio is told which task runs: a dict, or two functions.
+    fn serve(
         &self,
-        py: Python<'_>,
-        event_loop: &Bound<'_, PyAny>,
+        event_loop: Py<PyAny>,
+        tasks: Option<Py<PyDict>>,
         enter: Py<PyAny>,
         leave: Py<PyAny>,
     ) {
+        let naming = tasks.map_or(Naming::Functions(enter, leave), Naming::Dict);
+        let _ = self.seat.home.set(Home { event_loop, naming });
+    }
+
+    fn __call__(&self, py: Python<'_>) {
         if runtime::is_leaving() {
             return;
         }
@@ -188,10 +249,9 @@ impl Drain {
         // SAFETY: reads into a buffer of that size from a descriptor that never blocks.
         unsafe { libc::read(self.reader, buffer.as_mut_ptr().cast(), buffer.len()) };
         self.seat.woken.store(false, Ordering::Release);
-        let home = coroutine::Home { seat: Arc::clone(&self.seat), event_loop, enter, leave };
         let started = clock::now();
         let mut count = 0;
-        let _stepping = self.seat.stepping();
+        let _stepping = self.seat.stepping(py);
         let mut over = || {
             count += 1;
             if count % STEPS_A_LOOK != 0 {
@@ -205,7 +265,7 @@ impl Drain {
         while left > 0 && !over() {
             let task = self.seat.resumable.lock().pop_front();
             if let Some(task) = task {
-                coroutine::resume(py, &home, task.bind(py), None);
+                coroutine::resume(py, task.bind(py), None);
             }
             left -= 1;
         }
@@ -221,7 +281,7 @@ impl Drain {
                     return;
                 }
                 let Some(taken) = pool.take(Lane::Loop, from) else { break };
-                from = Self::perform(py, &home, &pool, taken);
+                from = self.perform(py, &pool, taken);
             }
         }
         if left > 0 || !self.seat.resumable.lock().is_empty() {
@@ -235,15 +295,10 @@ impl Drain {
         self.seat.pools.lock().pop_front()
     }
 
-    fn perform(
-        py: Python<'_>,
-        home: &coroutine::Home<'_, '_>,
-        pool: &RunPool,
-        taken: Taken<crate::run::Spec>,
-    ) -> From {
+    fn perform(&self, py: Python<'_>, pool: &RunPool, taken: Taken<crate::run::Spec>) -> From {
         match taken {
             Taken::Run(group, index) => {
-                if coroutine::start(py, home, pool, &group, index) {
+                if coroutine::start(py, &self.seat, pool, &group, index) {
                     From::Start
                 } else {
                     From::Work

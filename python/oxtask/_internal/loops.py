@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 
@@ -16,5 +17,8 @@ def run(reader: int, drain: Any) -> None:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     tasks: Any = asyncio.tasks
-    loop.add_reader(reader, drain, loop, tasks._enter_task, tasks._leave_task)
+    # From 3.14 on the current task is kept in the thread's state, and the dict is not looked at.
+    current = tasks._current_tasks if sys.version_info < (3, 14) else None
+    drain.serve(loop, current, tasks._enter_task, tasks._leave_task)
+    loop.add_reader(reader, drain)
     loop.run_forever()
