@@ -7,9 +7,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use oxtask_core::group::{Group, Outcome, Phase, Watcher};
+use oxtask_core::group::{Group, Phase, Watcher};
 use oxtask_core::inbox::Inbox;
 use oxtask_core::sync::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
@@ -25,9 +26,11 @@ use crate::runner::Runner;
 use crate::task::TaskBase;
 use crate::waiting::{Edge, Waiting};
 use crate::workers::RunPool;
-use crate::{boundary, clock, context, python, runtime, workers};
+use crate::{boundary, clock, context, python, runtime, waiting, workers};
 
 const MAX_BLOCK: u32 = 256;
+/// Items that a quick source is asked for at a time.
+const BATCH: u64 = 16;
 /// A source that takes longer for an item is slow: a result that is there is not kept waiting for it.
 const QUICK: Duration = Duration::from_micros(50);
 
@@ -39,14 +42,12 @@ struct Block {
     yielded: u32,
 }
 
+#[derive(Default)]
 struct Flow {
     source: Option<Py<PyAny>>,
     source_error: Option<PyErr>,
     slow: bool,
     blocks: VecDeque<Block>,
-    pulled: u64,
-    yielded: u64,
-    busy: bool,
 }
 
 #[pyclass(frozen, weakref, module = "oxtask._core")]
@@ -63,7 +64,12 @@ pub(crate) struct Stream {
     window: u64,
     block: u32,
     inbox: Arc<Inbox>,
-    flow: Mutex<Flow>,
+    /// Out of its lock while a consumer asks the source, and in it while he waits.
+    flow: Mutex<Option<Box<Flow>>>,
+    busy: AtomicBool,
+    closed: AtomicBool,
+    pulled: AtomicU64,
+    yielded: AtomicU64,
 }
 
 #[pymethods]
@@ -88,15 +94,7 @@ impl Stream {
             (None, true) => Shape::One,
             (None, false) => Shape::Args,
         };
-        let flow = Flow {
-            source: Some(source),
-            source_error: None,
-            slow: false,
-            blocks: VecDeque::new(),
-            pulled: 0,
-            yielded: 0,
-            busy: false,
-        };
+        let flow = Flow { source: Some(source), ..Flow::default() };
         Ok(Self {
             pool: Arc::clone(&runner.get().pool),
             rich: plan.get().is_rich(py),
@@ -110,7 +108,11 @@ impl Stream {
             window: u64::from(window),
             block: window.clamp(1, MAX_BLOCK),
             inbox: Arc::new(Inbox::new()),
-            flow: Mutex::new(flow),
+            flow: Mutex::new(Some(Box::new(flow))),
+            busy: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            pulled: AtomicU64::new(0),
+            yielded: AtomicU64::new(0),
         })
     }
 
@@ -119,20 +121,21 @@ impl Stream {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        if std::mem::replace(&mut self.flow.lock().busy, true) {
+        if self.busy.swap(true, Ordering::Acquire) {
             return Err(PyRuntimeError::new_err("this stream is being read by another thread"));
         }
-        let result = self.advance(py);
-        self.flow.lock().busy = false;
+        let mut flow = self.flow.lock().take().unwrap_or_default();
+        let result = self.advance(py, &mut flow);
+        self.give_back(py, flow);
+        self.busy.store(false, Ordering::Release);
         result
     }
 
     /// Pulls no more; what has not started is cancelled.
     fn close(&self, py: Python<'_>) {
-        let (source, blocks) = {
-            let mut flow = self.flow.lock();
-            (flow.source.take(), std::mem::take(&mut flow.blocks))
-        };
+        self.closed.store(true, Ordering::Relaxed);
+        let Some(flow) = self.flow.lock().take() else { return };
+        let Flow { source, blocks, .. } = *flow;
         for block in blocks {
             for index in block.yielded.min(block.filled)..block.filled {
                 if matches!(block.group.phase(index), Phase::Ready | Phase::Parked | Phase::Delayed)
@@ -160,8 +163,7 @@ impl Stream {
     /// How many items have been pulled, and how many results taken.
     #[getter]
     fn counts(&self) -> (u64, u64) {
-        let flow = self.flow.lock();
-        (flow.pulled, flow.yielded)
+        (self.pulled.load(Ordering::Relaxed), self.yielded.load(Ordering::Relaxed))
     }
 }
 
@@ -179,67 +181,76 @@ impl Drop for Stream {
 }
 
 impl Stream {
-    fn advance(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.pull(py)?;
-        let outstanding = {
-            let flow = self.flow.lock();
-            flow.pulled - flow.yielded
-        };
-        if outstanding == 0 {
-            return Err(match self.flow.lock().source_error.take() {
-                Some(error) => error,
-                None => PyStopIteration::new_err(()),
-            });
+    fn advance(&self, py: Python<'_>, flow: &mut Box<Flow>) -> PyResult<Py<PyAny>> {
+        self.pull(py, flow)?;
+        if self.ahead() == 0 || self.closed.load(Ordering::Relaxed) {
+            return Err(flow.source_error.take().unwrap_or_else(|| PyStopIteration::new_err(())));
         }
-        if self.ordered { self.next_in_order(py) } else { self.next_ended(py) }
+        if self.ordered { self.next_in_order(py, flow) } else { self.next_ended(py, flow) }
+    }
+
+    fn give_back(&self, py: Python<'_>, flow: Box<Flow>) {
+        *self.flow.lock() = Some(flow);
+        if self.closed.load(Ordering::Relaxed) {
+            self.close(py);
+        }
+    }
+
+    /// Waits, with the flow where `close` finds it.
+    fn waiting<T>(&self, py: Python<'_>, flow: &mut Box<Flow>, wait: impl FnOnce() -> T) -> T {
+        self.give_back(py, std::mem::take(flow));
+        let result = wait();
+        *flow = self.flow.lock().take().unwrap_or_default();
+        result
+    }
+
+    /// How many results are outstanding.
+    fn ahead(&self) -> u64 {
+        self.pulled.load(Ordering::Relaxed) - self.yielded.load(Ordering::Relaxed)
+    }
+
+    fn count(counter: &AtomicU64) -> u64 {
+        let before = counter.load(Ordering::Relaxed);
+        counter.store(before + 1, Ordering::Relaxed);
+        before
     }
 
     /// Pulls items as far as that is wanted now.
-    fn pull(&self, py: Python<'_>) -> PyResult<()> {
+    fn pull(&self, py: Python<'_>, flow: &mut Box<Flow>) -> PyResult<()> {
         loop {
-            let source = {
-                let flow = self.flow.lock();
-                let ahead = flow.pulled - flow.yielded;
-                let wanted = ahead < self.window
-                    && (!self.is_ready(&flow) || (!flow.slow && ahead * 2 < self.window));
-                match &flow.source {
-                    Some(source) if wanted => source.clone_ref(py),
-                    _ => return Ok(()),
-                }
+            let ahead = self.ahead();
+            let wanted = ahead < self.window
+                && (!self.is_ready(flow) || (!flow.slow && ahead * 2 < self.window));
+            let source = match &flow.source {
+                Some(source) if wanted => source.clone_ref(py),
+                _ => return Ok(()),
             };
-            // A quick source is asked for several items between two looks at the clock and the next result.
-            for _ in 0..self.batch() {
-                let asked = clock::now();
+            // A quick source is asked for several items between two looks at the next result.
+            let count = if flow.slow { 1 } else { (self.window - ahead).min(BATCH) };
+            let mut asked = clock::now();
+            for _ in 0..count {
                 let item = Self::next_item(py, &source);
-                self.flow.lock().slow = clock::since(asked) > QUICK;
+                let answered = clock::now();
+                flow.slow = Duration::from_nanos(answered.saturating_sub(asked)) > QUICK;
+                asked = answered;
                 match item {
-                    Ok(Some(item)) => self.fill(py, &item)?,
+                    Ok(Some(item)) => self.fill(py, flow, &item)?,
                     Ok(None) => {
-                        let ended = self.flow.lock().source.take();
-                        drop(ended);
+                        drop(flow.source.take());
                         return Ok(());
                     }
                     Err(error) => {
-                        let mut flow = self.flow.lock();
-                        let ended = flow.source.take();
-                        let error = noted(py, error, flow.pulled);
-                        flow.source_error = Some(error);
-                        drop(flow);
-                        drop(ended);
+                        let pulled = self.pulled.load(Ordering::Relaxed);
+                        flow.source_error = Some(noted(py, error, pulled));
+                        drop(flow.source.take());
                         return Ok(());
                     }
                 }
-                if self.flow.lock().slow {
+                if flow.slow || self.closed.load(Ordering::Relaxed) {
                     break;
                 }
             }
         }
-    }
-
-    fn batch(&self) -> u64 {
-        let flow = self.flow.lock();
-        let room = self.window - (flow.pulled - flow.yielded);
-        if flow.slow { 1 } else { room.min(16) }
     }
 
     fn next_item<'py>(py: Python<'py>, source: &Py<PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -254,23 +265,18 @@ impl Stream {
         }
     }
 
-    fn fill(&self, py: Python<'_>, item: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn fill(&self, py: Python<'_>, flow: &mut Box<Flow>, item: &Bound<'_, PyAny>) -> PyResult<()> {
         let input = self.input(py, item)?;
         let mut found = Vec::new();
         let plain = inputs::scan(&input, 0, &mut found)? == Resolve::Nothing;
-        let group = self.open_block(py, !plain)?;
-        let index = {
-            let mut flow = self.flow.lock();
-            flow.pulled += 1;
-            let Some(block) = flow.blocks.back_mut() else { return Ok(()) };
-            block.filled += 1;
-            block.filled - 1
-        };
-        if group.fill(input.unbind()).is_ok() && !self.ordered {
-            let base = self.flow.lock().blocks.back().map_or(0, |block| block.base);
+        let block = self.open_block(py, flow, !plain)?;
+        Self::count(&self.pulled);
+        let index = block.filled;
+        block.filled += 1;
+        if block.group.fill(input.unbind()).is_ok() && !self.ordered {
             #[allow(clippy::cast_possible_truncation)] // tokens wrap; they differ within a window
-            let token = (base + u64::from(index)) as u32;
-            if group.watch(index, Watcher::Inbox(Arc::clone(&self.inbox), token)).is_err() {
+            let token = (block.base + u64::from(index)) as u32;
+            if block.group.watch(index, Watcher::Inbox(Arc::clone(&self.inbox), token)).is_err() {
                 self.inbox.deliver(token);
             }
         }
@@ -293,16 +299,24 @@ impl Stream {
     }
 
     /// The block that takes the next run.
-    fn open_block(&self, py: Python<'_>, special: bool) -> PyResult<Runs> {
-        {
-            let flow = self.flow.lock();
-            if let Some(block) = flow.blocks.back()
-                && block.filled < block.group.len()
+    fn open_block<'a>(
+        &self,
+        py: Python<'_>,
+        flow: &'a mut Flow,
+        special: bool,
+    ) -> PyResult<&'a mut Block> {
+        let is_open = flow.blocks.back().is_some_and(|block| {
+            block.filled < block.group.len()
                 && (block.group.work.resolve == Resolve::Nothing) != special
-            {
-                return Ok(Arc::clone(&block.group));
-            }
+        });
+        if !is_open {
+            flow.blocks.push_back(self.new_block(py, special)?);
         }
+        let last = flow.blocks.len() - 1;
+        Ok(&mut flow.blocks[last])
+    }
+
+    fn new_block(&self, py: Python<'_>, special: bool) -> PyResult<Block> {
         let spec = Spec {
             task: self.task.clone_ref(py).into_any(),
             plan: self.plan.clone_ref(py),
@@ -317,10 +331,8 @@ impl Stream {
         let ids = runtime::get().ids.reserve(now, self.block);
         crate::runner::check(py, &self.pool)?;
         let group = Group::vacant(spec, Arc::clone(&self.pool), ids, now, self.block);
-        let mut flow = self.flow.lock();
-        let base = flow.pulled;
-        flow.blocks.push_back(Block { group: Arc::clone(&group), base, filled: 0, yielded: 0 });
-        Ok(group)
+        let base = self.pulled.load(Ordering::Relaxed);
+        Ok(Block { group, base, filled: 0, yielded: 0 })
     }
 
     /// Whether a result can be had without waiting.
@@ -334,66 +346,51 @@ impl Stream {
         })
     }
 
-    fn next_in_order(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let (group, index) = {
-            let flow = self.flow.lock();
-            match flow.blocks.front() {
-                Some(block) => (Arc::clone(&block.group), block.yielded),
-                None => return Err(PyStopIteration::new_err(())),
+    fn next_in_order(&self, py: Python<'_>, flow: &mut Box<Flow>) -> PyResult<Py<PyAny>> {
+        let Some(block) = flow.blocks.front() else { return Err(PyStopIteration::new_err(())) };
+        let (group, index) = (Arc::clone(&block.group), block.yielded);
+        if !matches!(group.phase(index), Phase::Done(_)) {
+            self.waiting(py, flow, || waiting::wait_for_run(py, &group, index, None, true))?;
+        }
+        Self::count(&self.yielded);
+        if let Some(block) = flow.blocks.front_mut() {
+            block.yielded += 1;
+            let is_spent = block.yielded == block.group.len() || block.yielded == block.filled;
+            if is_spent && flow.blocks.len() > 1 {
+                flow.blocks.pop_front();
             }
-        };
-        crate::waiting::wait_for_run(py, &group, index, None, true)?;
-        let spent = {
-            let mut flow = self.flow.lock();
-            flow.yielded += 1;
-            let block = flow.blocks.front_mut();
-            let spent = block.is_some_and(|block| {
-                block.yielded += 1;
-                block.yielded == block.group.len() || block.yielded == block.filled
-            });
-            if spent && flow.blocks.len() > 1 { flow.blocks.pop_front() } else { None }
-        };
-        drop(spent);
+        }
         Self::hand_out(py, &group, index)
     }
 
-    fn next_ended(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    fn next_ended(&self, py: Python<'_>, flow: &mut Box<Flow>) -> PyResult<Py<PyAny>> {
         let mut token = self.inbox.try_take();
         if token.is_none() {
-            let waiting = Waiting::begin(py, Edge::none(), &[Some(&self.pool)])?;
-            let heard = boundary::wait(py, None, |slice| self.inbox.take(slice));
-            waiting.end(py);
-            token = heard?;
+            token = self.waiting(py, flow, || {
+                let waiting = Waiting::begin(py, Edge::none(), &[Some(&self.pool)])?;
+                let heard = boundary::wait(py, None, |slice| self.inbox.take(slice));
+                waiting.end(py);
+                heard
+            })?;
         }
         let token = token.unwrap_or(0);
-        let (group, index, spent) = {
-            let mut flow = self.flow.lock();
-            flow.yielded += 1;
-            #[allow(clippy::cast_possible_truncation)] // as the tokens
-            let place = flow
-                .blocks
-                .iter()
-                .position(|block| token.wrapping_sub(block.base as u32) < block.filled);
-            let Some(place) = place else { return Err(PyStopIteration::new_err(())) };
-            let last = place + 1 == flow.blocks.len();
-            let block = &mut flow.blocks[place];
-            block.yielded += 1;
-            #[allow(clippy::cast_possible_truncation)] // as the tokens
-            let index = token.wrapping_sub(block.base as u32);
-            let group = Arc::clone(&block.group);
-            let spent =
-                block.yielded == block.filled && (!last || block.filled == block.group.len());
-            let spent = if spent { flow.blocks.remove(place) } else { None };
-            (group, index, spent)
-        };
-        drop(spent);
+        Self::count(&self.yielded);
+        #[allow(clippy::cast_possible_truncation)] // as the tokens
+        let index_in = |block: &Block| token.wrapping_sub(block.base as u32);
+        let place = flow.blocks.iter().position(|block| index_in(block) < block.filled);
+        let Some(place) = place else { return Err(PyStopIteration::new_err(())) };
+        let is_last = place + 1 == flow.blocks.len();
+        let block = &mut flow.blocks[place];
+        block.yielded += 1;
+        let (group, index) = (Arc::clone(&block.group), index_in(block));
+        if block.yielded == block.filled && (!is_last || block.filled == block.group.len()) {
+            flow.blocks.remove(place);
+        }
         Self::hand_out(py, &group, index)
     }
 
     fn hand_out(py: Python<'_>, group: &Runs, index: u32) -> PyResult<Py<PyAny>> {
-        if group.phase(index) == Phase::Done(Outcome::Completed)
-            && let Some(value) = group.take(index)
-        {
+        if let Some(value) = group.take_completed(index) {
             return Ok(value);
         }
         let future = Bound::new(py, TaskRunFuture::new(Arc::clone(group), index))?;

@@ -312,6 +312,14 @@ impl<W: Work> Group<W> {
         }
     }
 
+    /// The same if the run has completed.
+    pub fn take_completed(&self, index: u32) -> Option<W::Output> {
+        match &mut self.cell(index).lock().stage {
+            Stage::Done { outcome: Outcome::Completed, output, .. } => output.take(),
+            _ => None,
+        }
+    }
+
     /// Looks at the input of a run that has not begun, or whose input was kept.
     pub fn peek_input<R>(&self, index: u32, look: impl FnOnce(&W::Input) -> R) -> Option<R> {
         match &self.cell(index).lock().stage {
