@@ -160,6 +160,9 @@ class TaskRunFuture:
     def _peek(self) -> tuple[int, Any]:
         """Return the outcome of the run and its output."""
 
+    def _note_list(self, list: list[Any]) -> None:
+        """Name the list that this future and all others of its group are in."""
+
     def _blocking(self) -> Blocking:
         """Return what to enter around awaiting the run."""
 

@@ -184,7 +184,13 @@ class ThreadPoolTaskRunner(TaskRunner[Any]):
         from oxtask._internal.mapping import columns  # noqa: PLC0415 - start-up time
 
         args, kwargs, length = columns(task, parameters)
-        return FutureList(self._runner.map(task, args, kwargs, length, wait_for))
+        futures: FutureList[Any] = FutureList(
+            self._runner.map(task, args, kwargs, length, wait_for)
+        )
+        if futures:
+            first: Any = futures[0]
+            first._note_list(futures)
+        return futures
 
     def cancel_all(self) -> None:
         """Cancel what has not started and tell what is under way to stop."""

@@ -205,9 +205,16 @@ pub(crate) fn ended(
     result: PyResult<Bound<'_, PyAny>>,
 ) -> Ended {
     match result {
-        Ok(answer) if rich => read_answer(&answer)
-            .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error)))),
-        Err(error) if rich => Ended::Done(Outcome::Crashed, Some(exception(py, error))),
+        answer if rich => {
+            let ended = answer
+                .and_then(|answer| read_answer(&answer))
+                .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error))));
+            if !matches!(ended, Ended::Done(Outcome::Completed, _)) {
+                // The engine's frames, which the exception keeps, have the run in their variables.
+                Run::link(run);
+            }
+            ended
+        }
         Ok(value) if is_plain(&value) => Ended::Done(Outcome::Completed, Some(value.unbind())),
         Ok(value) => judge(py, run, "returned", value),
         Err(error) => {

@@ -6,8 +6,10 @@ use std::time::Duration;
 use oxtask_core::group::{Outcome, Phase, Watcher};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::boundary::Enter;
+use crate::collector::{self, Link};
 use crate::run::{self, RunRef, Runs};
 use crate::workers::{self, Callback};
 use crate::{boundary, python, waiting};
@@ -16,6 +18,13 @@ use crate::{boundary, python, waiting};
 pub(crate) struct TaskRunFuture {
     group: Runs,
     index: u32,
+    link: Link,
+}
+
+impl Drop for TaskRunFuture {
+    fn drop(&mut self) {
+        self.link.unmake(&self.group);
+    }
 }
 
 /// Makes the futures that users hold.
@@ -24,12 +33,16 @@ pub(crate) static FUTURES: boundary::Maker<TaskRunFuture> = boundary::Maker::new
 impl TaskRunFuture {
     #[inline]
     pub(crate) fn new(group: Runs, index: u32) -> Self {
-        Self { group, index }
+        Self { group, index, link: Link::default() }
     }
 
     #[inline]
     pub(crate) fn run(&self) -> (&Runs, u32) {
         (&self.group, self.index)
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -53,6 +66,11 @@ impl TaskRunFuture {
         item: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         boundary::import(class.py(), "types")?.getattr("GenericAlias")?.enter((class, item))
+    }
+
+    #[allow(clippy::needless_pass_by_value)] // the signature that PyO3 asks for
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.link.visit(&self.group, &visit)
     }
 
     fn __repr__(slf: Bound<'_, Self>) -> PyResult<String> {
@@ -142,18 +160,29 @@ impl TaskRunFuture {
     // --- for the Python half ------------------------------------------------------------------------------
 
     /// `(phase, output)`: see `oxtask._internal.outcomes`.
-    fn _peek(&self, py: Python<'_>) -> (u8, Option<Py<PyAny>>) {
-        let done = self
+    fn _peek(slf: Bound<'_, Self>) -> (u8, Option<Py<PyAny>>) {
+        let (py, this) = (slf.py(), slf.get());
+        let done = this
             .group
-            .peek(self.index, |outcome, output| (outcome, output.map(|value| value.clone_ref(py))));
+            .peek(this.index, |outcome, output| (outcome, output.map(|value| value.clone_ref(py))));
         match done {
-            Some((outcome, output)) => (code(outcome), output),
-            None => match self.group.phase(self.index) {
+            Some((outcome, output)) => {
+                if outcome != Outcome::Completed {
+                    collector::link(slf.as_any(), &this.link, &this.group);
+                }
+                (code(outcome), output)
+            }
+            None => match this.group.phase(this.index) {
                 Phase::Running => (11, None),
                 Phase::Delayed => (12, None),
                 _ => (10, None),
             },
         }
+    }
+
+    /// Names the list that this future and all others of its group are in.
+    fn _note_list(&self, list: &Bound<'_, PyAny>) -> PyResult<()> {
+        collector::note_list(&self.group, list)
     }
 
     /// Nanoseconds of Unix time at which the run was made, first started and ended; 0 for not yet.

@@ -7,6 +7,7 @@ mod alarm;
 mod attempt;
 mod boundary;
 mod clock;
+mod collector;
 mod context;
 mod coroutine;
 mod desk;

@@ -9,8 +9,10 @@ use oxtask_core::pool::Lane;
 use oxtask_core::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::boundary::Enter;
+use crate::collector::{self, Known, Link};
 use crate::futures::TaskRunFuture;
 use crate::inputs::Resolve;
 use crate::plan::Plan;
@@ -40,6 +42,7 @@ pub(crate) struct Spec {
     pub(crate) resolve: Resolve,
     /// What the runs wait for without using it, as the user gave it.
     pub(crate) wait_for: Option<Py<PyAny>>,
+    pub(crate) known: Known,
 }
 
 /// A remark on the life of a run.
@@ -99,6 +102,13 @@ pub(crate) struct Run {
     input: Mutex<(Shape, Option<Py<PyAny>>)>,
     /// The body that the thread was in before this one; `None` outside of the body.
     outer: Mutex<Option<Outer>>,
+    link: Link,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.link.unmake(&self.group);
+    }
 }
 
 /// Makes the handles that contexts hold.
@@ -123,7 +133,14 @@ impl Run {
             seat,
             input,
             outer,
+            link: Link::default(),
         }
+    }
+
+    /// Lets the collector see what a run that failed refers to.
+    #[cold]
+    pub(crate) fn link(slf: &Bound<'_, Self>) {
+        collector::link(slf.as_any(), &slf.get().link, &slf.get().group);
     }
 
     pub(crate) fn leave_body(&self, py: Python<'_>) {
@@ -140,6 +157,13 @@ impl Run {
 
 #[pymethods]
 impl Run {
+    #[allow(clippy::needless_pass_by_value)] // the signature that PyO3 asks for
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.link.visit(&self.group, &visit)?;
+        visit.call(&*self.view.lock())?;
+        visit.call(&self.input.lock().1)
+    }
+
     #[getter]
     fn task(&self, py: Python<'_>) -> Py<PyAny> {
         self.group.work.task.clone_ref(py)

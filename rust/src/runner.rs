@@ -9,6 +9,7 @@ use oxtask_core::pool::{Job, Pool};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use crate::collector::Known;
 use crate::futures::{self, TaskRunFuture};
 use crate::inputs::{self, Resolve};
 use crate::run::{Runs, Shape, Spec};
@@ -105,6 +106,7 @@ impl Runner {
             shape,
             resolve: needs.resolve,
             wait_for: wait_for.map(Bound::unbind),
+            known: Known::default(),
         };
         let group = needs.group(spec, &self.pool, inputs, &every);
         boundary::without_collector(py, || {
@@ -399,6 +401,7 @@ pub(crate) fn submit<'py>(
         shape,
         resolve: needs.resolve,
         wait_for: wait_for.map(Bound::unbind),
+        known: Known::default(),
     };
     let group = needs.group(spec, pool, vec![input.unbind()], &every);
     Ok(TaskRunFuture::new(group, 0))

@@ -18,6 +18,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::boundary::Enter;
+use crate::collector::Known;
 use crate::futures::TaskRunFuture;
 use crate::inputs::{self, Resolve};
 use crate::plan::Plan;
@@ -326,6 +327,7 @@ impl Stream {
             // Items with futures in them are rare in a stream: they are resolved by the Python walk, in the worker.
             resolve: if special { Resolve::Python } else { Resolve::Nothing },
             wait_for: None,
+            known: Known::default(),
         };
         let now = clock::now();
         let ids = runtime::get().ids.reserve(now, self.block);

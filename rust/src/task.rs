@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::boundary::Enter;
+use crate::collector::Known;
 use crate::inputs::{self, Resolve};
 use crate::plan::{Kind, Plan};
 use crate::run::{self, Run, Shape, Spec};
@@ -106,6 +107,7 @@ fn call<'py>(
         shape: if kwargs.is_some() { Shape::ArgsKwargs } else { Shape::Args },
         resolve: Resolve::Nothing,
         wait_for: None,
+        known: Known::default(),
     };
     let ids = runtime::get().ids.reserve(now, 1);
     let group = Group::inline(spec, None, ids, now, py.None());
@@ -149,6 +151,7 @@ pub(crate) fn begin_direct<'py>(
         shape: Shape::ArgsKwargs,
         resolve: Resolve::Nothing,
         wait_for: None,
+        known: Known::default(),
     };
     let now = clock::now();
     let group = Group::inline(spec, None, runtime::get().ids.reserve(now, 1), now, py.None());
@@ -162,5 +165,8 @@ pub(crate) fn begin_direct<'py>(
 pub(crate) fn settle(py: Python<'_>, run: &Bound<'_, Run>, code: u8, output: Option<Py<PyAny>>) {
     let held = run.get();
     let outcome = crate::futures::outcome(code);
+    if outcome != Outcome::Completed {
+        Run::link(run);
+    }
     attempt::settle(py, &held.group, held.index, held.number(), outcome, output);
 }

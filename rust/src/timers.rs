@@ -29,6 +29,8 @@ pub(crate) struct Timers {
     heap: Mutex<TimerHeap<Entry>>,
     bell: Condvar,
     running: AtomicBool,
+    /// Held while the timer thread has hold of a group.
+    at_work: Mutex<()>,
 }
 
 impl Timers {
@@ -37,7 +39,14 @@ impl Timers {
             heap: Mutex::new(TimerHeap::default()),
             bell: Condvar::new(),
             running: AtomicBool::new(false),
+            at_work: Mutex::new(()),
         }
+    }
+
+    /// Looks at something while the timer thread has hold of no group.
+    pub(crate) fn at_rest<T>(&self, look: impl FnOnce() -> T) -> T {
+        let _at_rest = self.at_work.lock();
+        look()
     }
 
     pub(crate) fn add(&'static self, at: u64, entry: Entry) {
@@ -80,7 +89,10 @@ impl Timers {
             let now = clock::now();
             if let Some(entry) = heap.pop_due(now) {
                 drop(heap);
-                if let Some(pool) = fire(entry) {
+                let at_work = self.at_work.lock();
+                let ticking = fire(entry);
+                drop(at_work);
+                if let Some(pool) = ticking {
                     self.heap
                         .lock()
                         .add(now + nanoseconds(TICK), Entry::Tick(Arc::downgrade(&pool)));

@@ -247,6 +247,16 @@ def caught(kind):
     return once
 
 
+def raised(kind):
+    def once(numbers):
+        futures = kind.map(numbers)
+        futures.wait()
+        with pytest.raises(ValueError, match=str(numbers[0])):
+            futures.result()
+
+    return once
+
+
 def caught_directly(numbers):
     for number in numbers:
         with pytest.raises(ValueError, match=str(number)):
@@ -267,6 +277,7 @@ KINDS = {
     "direct errors": called(fail),
     "direct errors that are caught": caught_directly,
     "results that raise": caught(fail),
+    "maps that raise": raised(fail),
 }
 
 

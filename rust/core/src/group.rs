@@ -649,6 +649,10 @@ impl<W: Work> Group<W> {
         look(side.notes.get(&index).map_or(&[], Vec::as_slice))
     }
 
+    pub fn take_notes(&self, index: u32) -> Option<Vec<W::Note>> {
+        self.side.lock().notes.remove(&index)
+    }
+
     fn cell(&self, index: u32) -> &Mutex<Cell<W>> {
         &self.cells[index as usize]
     }
