@@ -1,11 +1,13 @@
 //! Waiting for many runs: all of them, or the next.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use oxtask_core::group::{Phase, Watcher};
 use oxtask_core::inbox::Inbox;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use pyo3::{PyTraverseError, PyVisit};
 
 use crate::futures::{self, TaskRunFuture};
 use crate::run::{RunRef, Runs};
@@ -91,21 +93,24 @@ fn wait_each(
     fail_fast: bool,
 ) -> PyResult<(bool, Option<u32>)> {
     let started = clock::now();
-    let completions = Completions::watch(refs(list)?);
-    loop {
+    let runs = refs(list)?;
+    let completions = Completions::new(list)?;
+    let pending = runs.iter().filter(|RunRef(group, index)| !done(group, *index));
+    let edge = Edge::enter(py, || pending.cloned().collect())?;
+    let next = || loop {
         let left = timeout.map(|limit| (limit - clock::since(started).as_secs_f64()).max(0.0));
-        match completions.take(py, left, true)? {
-            None => return Ok((completions.left() == 0, None)),
-            Some(place) => {
-                let RunRef(group, index) = &completions.runs[place as usize];
-                let failed =
-                    matches!(group.phase(*index), Phase::Done(outcome) if outcome.is_failure());
-                if fail_fast && failed {
-                    return Ok((true, Some(place)));
-                }
-            }
+        let Some(place) = completions.take(py, left, || Ok(Edge::none()))? else {
+            return Ok((completions.left() == 0, None));
+        };
+        let RunRef(group, index) = &runs[place as usize];
+        let failed = matches!(group.phase(*index), Phase::Done(outcome) if outcome.is_failure());
+        if fail_fast && failed {
+            return Ok((true, Some(place)));
         }
-    }
+    };
+    let answer = next();
+    edge.leave();
+    answer
 }
 
 /// Whether all are futures of the core.
@@ -150,24 +155,54 @@ fn done(group: &Runs, index: u32) -> bool {
 }
 
 /// The places of runs in the order in which they end.
+///
+/// It refers to the runs through their futures, which the collector knows: see `collector.rs`.
 #[pyclass(frozen, module = "oxtask._core")]
 pub(crate) struct Completions {
-    runs: Vec<RunRef>,
+    futures: Py<PyList>,
+    pools: Vec<RunPool>,
     inbox: Arc<Inbox>,
-    left: std::sync::atomic::AtomicUsize,
+    left: AtomicUsize,
 }
 
 #[pymethods]
 impl Completions {
     #[new]
     fn new(futures: &Bound<'_, PyList>) -> PyResult<Self> {
-        Ok(Self::watch(refs(futures)?))
+        // A copy: the list may change, the places not.
+        let futures = futures.get_slice(0, futures.len());
+        let runs = refs(&futures)?;
+        let inbox = Arc::new(Inbox::new());
+        let mut pools: Vec<RunPool> = Vec::new();
+        for (RunRef(group, index), token) in runs.iter().zip(0..) {
+            if group.watch(*index, Watcher::Inbox(Arc::clone(&inbox), token)).is_err() {
+                inbox.deliver(token);
+            } else if let Some(pool) = group.pool()
+                && !pools.iter().any(|held| Arc::ptr_eq(held, pool))
+            {
+                pools.push(Arc::clone(pool));
+            }
+        }
+        Ok(Self { futures: futures.unbind(), pools, inbox, left: AtomicUsize::new(runs.len()) })
+    }
+
+    #[allow(clippy::needless_pass_by_value)] // the signature that PyO3 asks for
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.futures)
     }
 
     /// The place of the next run to end; `None` when all have, or when `timeout` passed first.
     #[pyo3(signature = (timeout=None))]
     fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<u32>> {
-        self.take(py, timeout, false)
+        self.take(py, timeout, || {
+            // To wait for the next of one is to wait for that one.
+            if self.left() > 1 {
+                return Ok(Edge::none());
+            }
+            let mut runs = refs(self.futures.bind(py))?;
+            runs.retain(|RunRef(group, index)| !done(group, *index));
+            Edge::enter(py, || runs)
+        })
     }
 
     /// How many have not been handed out.
@@ -178,43 +213,30 @@ impl Completions {
 }
 
 impl Completions {
-    fn watch(runs: Vec<RunRef>) -> Self {
-        let inbox = Arc::new(Inbox::new());
-        for (RunRef(group, index), token) in runs.iter().zip(0..) {
-            if group.watch(*index, Watcher::Inbox(Arc::clone(&inbox), token)).is_err() {
-                inbox.deliver(token);
-            }
-        }
-        let left = std::sync::atomic::AtomicUsize::new(runs.len());
-        Self { runs, inbox, left }
-    }
-
     fn left(&self) -> usize {
-        self.left.load(std::sync::atomic::Ordering::Relaxed)
+        self.left.load(Ordering::Relaxed)
     }
 
-    fn take(&self, py: Python<'_>, timeout: Option<f64>, for_all: bool) -> PyResult<Option<u32>> {
+    fn take(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        edge: impl FnOnce() -> PyResult<Edge>,
+    ) -> PyResult<Option<u32>> {
         let limit = futures::limit(timeout)?;
         if self.left() == 0 {
             return Ok(None);
         }
         let mut place = self.inbox.try_take();
         if place.is_none() {
-            let pools: Vec<Option<&RunPool>> = self.runs.iter().map(|run| run.0.pool()).collect();
-            let pending = self.runs.iter().filter(|RunRef(group, index)| !done(group, *index));
-            // To wait for the next of one is to wait for that one.
-            let edge = if for_all || self.left() == 1 {
-                Edge::enter(py, || pending.cloned().collect())?
-            } else {
-                Edge::none()
-            };
-            let waiting = Waiting::begin(py, edge, &pools)?;
+            let pools: Vec<_> = self.pools.iter().map(Some).collect();
+            let waiting = Waiting::begin(py, edge()?, &pools)?;
             let heard = boundary::wait(py, limit, |slice| self.inbox.take(slice));
             waiting.end(py);
             place = heard?;
         }
         if place.is_some() {
-            self.left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            self.left.fetch_sub(1, Ordering::Relaxed);
         }
         Ok(place)
     }
@@ -222,10 +244,15 @@ impl Completions {
 
 impl Drop for Completions {
     fn drop(&mut self) {
-        for RunRef(group, index) in &self.runs {
-            if !done(group, *index) {
-                group.unwatch(*index, &self.inbox);
-            }
+        if self.left() == 0 {
+            return;
         }
+        Python::try_attach(|py| {
+            for RunRef(group, index) in refs(self.futures.bind(py)).unwrap_or_default() {
+                if !done(&group, index) {
+                    group.unwatch(index, &self.inbox);
+                }
+            }
+        });
     }
 }
