@@ -24,7 +24,14 @@ from oxtask.settings.kinds import (
     RETRY_DELAY,
     one_of,
 )
-from oxtask.settings.setting import Setting, SettingsGroup, declare, group, name_settings
+from oxtask.settings.setting import (
+    PREFIX,
+    Setting,
+    SettingsGroup,
+    declare,
+    group,
+    name_settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -234,9 +241,16 @@ class Settings(SettingsGroup):
 SETTINGS: dict[str, Setting] = {each.name: each for each in name_settings(Settings)}
 """All settings by name, ``"OXTASK_..."``."""
 
-_BY_ANY_NAME: dict[str, Setting] = {
-    name: each for each in SETTINGS.values() for name in (each.accessor, each.name, *each.aliases)
-}
+
+def _by_any_name() -> dict[str, Setting]:
+    return {
+        name: each
+        for each in SETTINGS.values()
+        for name in (each.accessor, each.name, *each.aliases)
+    }
+
+
+_BY_ANY_NAME = _by_any_name()
 
 
 def find_setting(key: Setting | str) -> Setting:
@@ -288,6 +302,35 @@ def reload_settings() -> Settings:
     global _from_environment  # noqa: PLW0603 - the one place that sets it
     _from_environment = Settings.from_environment(os.environ)
     return _from_environment
+
+
+def read_also(prefix: str) -> None:
+    """Accept every setting under another prefix as well, where its own name is not set.
+
+    Example:
+        >>> read_also("ACME_")
+        >>> find_setting("ACME_TASKS_DEFAULT_RETRIES").accessor
+        'tasks.default_retries'
+        >>> read_no_longer("ACME_")
+    """
+    for each in SETTINGS.values():
+        names = (each.name, *each.aliases)
+        each.aliases += tuple(prefix + name.removeprefix(PREFIX) for name in names)
+    _aliases_changed()
+
+
+def read_no_longer(prefix: str) -> None:
+    """Undo `read_also`."""
+    for each in SETTINGS.values():
+        each.aliases = tuple(name for name in each.aliases if not name.startswith(prefix))
+    _aliases_changed()
+
+
+def _aliases_changed() -> None:
+    global _from_environment  # noqa: PLW0603 - to be read again, at the next use
+    _from_environment = None
+    _BY_ANY_NAME.clear()
+    _BY_ANY_NAME.update(_by_any_name())
 
 
 @contextmanager
