@@ -57,7 +57,7 @@ def test_a_run_that_fails(records, caplog, way):
         ("ERROR", "Encountered exception during execution: ValueError('no luck')"),
         (
             "ERROR",
-            "Finished in state Failed('Flow run encountered an exception ValueError: no luck')",
+            "Finished in state Failed('Flow run encountered an exception: ValueError: no luck')",
         ),
     ]
 

@@ -51,7 +51,7 @@ def test_a_run_that_raises(ran, way):
     assert result.hooks == ["running", "failure"]
     assert result.flow_run.run_count == 1
     assert result.error is error
-    assert result.state.message == "Flow run encountered an exception ValueError: no luck"
+    assert result.state.message == "Flow run encountered an exception: ValueError: no luck"
     assert result.state.data is error
 
 
@@ -87,7 +87,7 @@ def test_the_state_before_a_retry_tells_when_and_why(ran, way, delay):
     before = time.time()
     result = ran(way, body, retries=1, retry_delay_seconds=delay)
     waiting = result.log.history[2]
-    assert waiting.message == "Flow run encountered an exception ValueError: not yet"
+    assert waiting.message == "Flow run encountered an exception: ValueError: not yet"
     assert isinstance(waiting.data, ValueError)
     scheduled = waiting.state_details.scheduled_time
     assert abs(scheduled - waiting.timestamp - timedelta(seconds=delay)) < timedelta(seconds=0.02)

@@ -5,9 +5,8 @@ import re
 import sys
 from urllib.parse import urljoin, urlsplit
 
-from pydantic import BaseModel
-
 from prefect import flow, task
+from pydantic import BaseModel
 
 
 class Page(BaseModel):

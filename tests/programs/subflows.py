@@ -3,12 +3,11 @@
 from datetime import date
 from enum import Enum
 
-from pydantic import BaseModel, Field
-
 from prefect import flow, task
 from prefect.context import FlowRunContext, get_run_context
 from prefect.exceptions import ParameterTypeError
 from prefect.states import Completed, Failed
+from pydantic import BaseModel, Field
 
 
 class Region(str, Enum):

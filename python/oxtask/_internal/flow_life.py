@@ -179,7 +179,7 @@ def state_of_error(running: FlowRunning, error: BaseException) -> State[Any]:
     if isinstance(error, TimeoutError):
         message = f"Flow run failed due to timeout: {error!r}"
         return engine_state(StateType.FAILED, "TimedOut", message=message, data=error)
-    return exception_to_failed_state(error, "Flow run encountered an exception")
+    return exception_to_failed_state(error, "Flow run encountered an exception:")
 
 
 def _from_user_code(traceback: TracebackType | None) -> TracebackType | None:
