@@ -82,6 +82,7 @@ ALTERNATIVES: dict[str, str] = {
     "prefect.deploy": _NO_SCHEDULES,
     "prefect.deployments": _NO_SCHEDULES,
     "prefect.docker": _NO_SCHEDULES,
+    "prefect.engine": _NO_PAUSES,
     "prefect.events": _NO_EVENTS,
     "prefect.exceptions": f"{_NO_SERVER} that could raise it; take it out of the `except`",
     "prefect.filesystems": "oxtask brings no file systems; use `pathlib` or `fsspec`",
@@ -97,6 +98,7 @@ ALTERNATIVES: dict[str, str] = {
     "prefect.input": _NO_PAUSES,
     "prefect.locking": _NO_RESULTS,
     "prefect.results": _NO_RESULTS,
+    "prefect.runtime": "use `prefect.context.get_run_context()`",
     "prefect.runner": _NO_SCHEDULES,
     "prefect.schedules": _NO_SCHEDULES,
     "prefect.serializers": _NO_RESULTS,
@@ -107,10 +109,12 @@ ALTERNATIVES: dict[str, str] = {
         "there is no runner on processes in this version; use `ThreadPoolTaskRunner`, or "
         "`concurrent.futures.ProcessPoolExecutor` in a task"
     ),
+    "prefect.task_runners.SequentialTaskRunner": "use `ThreadPoolTaskRunner(max_workers=1)`",
     "prefect.task_worker": _SUBMIT,
     "prefect.tasks.MaterializingTask": _NO_ASSETS,
     "prefect.tasks.task_input_hash": _NO_RESULTS,
     "prefect.telemetry": "oxtask sends nothing anywhere",
+    "prefect.testing": "tests need no harness: runs leave nothing behind",
     "prefect.transactions": _NO_RESULTS,
     "prefect.types": _PLAIN_TYPES,
     "prefect.utilities.asyncutils": "use `asyncio`: `asyncio.run`, `asyncio.to_thread`",
