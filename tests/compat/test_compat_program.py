@@ -102,7 +102,7 @@ def run(folder, *arguments):
         ["-m", "package", "-x"],
         ["-m", "package.module", "a", "b"],
         ["-m", "not_there"],
-        ["-c", "import sys; print(sys.argv, repr(sys.path[0])); 1 / 0", "a"],
+        ["-c", "import sys; print(sys.argv, repr(sys.path[0])); sys.exit('no')", "a"],
         ["-c", "raise SystemExit(3)"],
     ],
     ids=" ".join,

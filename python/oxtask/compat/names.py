@@ -67,6 +67,7 @@ _SUBMIT = "there are no background workers; use `task.submit()` in a flow"
 _PLAIN_TYPES = "annotate with the types of pydantic (`pydantic.NonNegativeInt`) or of `typing`"
 
 ALTERNATIVES: dict[str, str] = {
+    "prefect.Transaction": _NO_RESULTS,
     "prefect._internal": "it is private to Prefect",
     "prefect.agent": _NO_SCHEDULES,
     "prefect.artifacts": _NO_ARTIFACTS,
@@ -98,8 +99,8 @@ ALTERNATIVES: dict[str, str] = {
     "prefect.input": _NO_PAUSES,
     "prefect.locking": _NO_RESULTS,
     "prefect.results": _NO_RESULTS,
-    "prefect.runtime": "use `prefect.context.get_run_context()`",
     "prefect.runner": _NO_SCHEDULES,
+    "prefect.runtime": "use `prefect.context.get_run_context()`",
     "prefect.schedules": _NO_SCHEDULES,
     "prefect.serializers": _NO_RESULTS,
     "prefect.server": _NO_SERVER,
@@ -133,7 +134,6 @@ ALTERNATIVES: dict[str, str] = {
             ("suspend_flow_run", _NO_PAUSES),
         )
     },
-    "prefect.Transaction": _NO_RESULTS,
 }
 """What to do without a name that oxtask does not have, or any below it."""
 
