@@ -83,6 +83,8 @@ def install() -> None:
 
     Raises:
         RuntimeError: If Prefect itself has been imported already.
+        ValueError: If a ``PREFECT_*`` variable holds what its setting does not accept, and settings
+            have been used before; else their first use says so.
     """
     if _FINDER in sys.meta_path:
         return

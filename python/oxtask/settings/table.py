@@ -307,6 +307,10 @@ def reload_settings() -> Settings:
 def read_also(prefix: str) -> None:
     """Accept every setting under another prefix as well, where its own name is not set.
 
+    Raises:
+        ValueError: If a variable of that prefix holds what its setting does not accept, and
+            settings have been used before.
+
     Example:
         >>> read_also("ACME_")
         >>> find_setting("ACME_TASKS_DEFAULT_RETRIES").accessor
@@ -327,10 +331,10 @@ def read_no_longer(prefix: str) -> None:
 
 
 def _aliases_changed() -> None:
-    global _from_environment  # noqa: PLW0603 - to be read again, at the next use
-    _from_environment = None
     _BY_ANY_NAME.clear()
     _BY_ANY_NAME.update(_by_any_name())
+    if _from_environment is not None:
+        reload_settings()
 
 
 @contextmanager
