@@ -6,7 +6,7 @@ ready, 6 and 7 a state of its own, good or bad; 10 waiting, 11 running, 12 await
 
 from collections.abc import Callable, Iterator
 from contextvars import Context, ContextVar
-from types import GenericAlias
+from types import FrameType, GenericAlias
 from typing import Any, Literal, final
 from uuid import UUID
 
@@ -31,6 +31,7 @@ __all__ = [
     "begin_direct",
     "current_run",
     "current_runner",
+    "frame_of",
     "jittered",
     "leave",
     "needs_resolving",
@@ -318,6 +319,9 @@ def begin_direct(task: TaskBase, args: Any, kwargs: Any) -> Run:
 
 def settle(run: Run, code: int, output: Any) -> None:
     """End a run that was begun by `begin_direct`; ``code`` is an outcome."""
+
+def frame_of(thread_id: int) -> FrameType | None:
+    """Return the frame that a thread is in."""
 
 def needs_resolving(value: Any) -> int:
     """Tell how futures in a value are resolved: 0 there are none, 1 the core's walk, 2 Python's."""

@@ -53,6 +53,8 @@ mod _core {
     #[pymodule_export]
     use super::runtime::{after_fork_in_child, before_fork, jittered, leave};
     #[pymodule_export]
+    use super::seat::frame_of;
+    #[pymodule_export]
     use super::stream::Stream;
     #[pymodule_export]
     use super::task::{TaskBase, begin_direct, settle};

@@ -8,6 +8,7 @@ use oxtask_core::sync::Mutex;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::boundary::{self, Enter};
 use crate::run::Runs;
 use crate::timers::{self, Entry};
 use crate::workers::{Callback, RunPool, seconds_of};
@@ -179,6 +180,17 @@ pub(crate) fn forget_after_fork() {
     if let Some(mut seats) = SEATS.try_lock() {
         std::mem::forget(std::mem::take(&mut *seats));
     }
+}
+
+/// The frame that a thread is in; `None` if there is no such thread.
+///
+/// `sys._current_frames` makes objects while it holds a lock of the interpreter: before 3.12 the collector can start
+/// there, run code that lets go of the interpreter, and deadlock with whoever asks for that lock meanwhile.
+#[pyfunction]
+pub(crate) fn frame_of(py: Python<'_>, thread_id: u64) -> PyResult<Bound<'_, PyAny>> {
+    let list_frames = boundary::import(py, "sys")?.getattr("_current_frames")?;
+    let frames = boundary::without_collector(py, || list_frames.enter0())?;
+    frames.enter_method("get", (thread_id,))
 }
 
 /// An identifier as the C API takes it.

@@ -189,4 +189,4 @@ def test_only_threads_that_the_core_starts_attach():
         for path, text in sources("rust/src").items()
         if any(attach.search(line.split("//")[0]) for line in text.splitlines())
     }
-    assert found <= {"workers.rs", "loops.rs", "stream.rs"}
+    assert found <= {"workers.rs", "loops.rs", "stream.rs", "collector.rs", "gather.rs"}

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from oxtask._core import frame_of
 from oxtask._internal.task_runs import NOT_READY, RunLog, final_state, log_of
 from oxtask._internal.text import short_repr
 
@@ -216,7 +217,7 @@ def stuck(log: RunLog[Any], task: TaskMachinery, thread_id: int) -> None:
         return
     import traceback  # noqa: PLC0415 - start-up time
 
-    frame = sys._current_frames().get(thread_id)
+    frame = frame_of(thread_id)
     where = "" if frame is None else "".join(traceback.format_stack(frame)[-3:]).rstrip()
     text = (
         f"Task run exceeded timeout of {task.timeout_seconds} second(s) while running in a worker "
