@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from oxtask import _core
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from datetime import datetime
 
     from typing_extensions import Self
@@ -293,7 +293,7 @@ class TagsContext(ContextModel):
 
 
 @contextmanager
-def tags(*new_tags: str) -> Iterator[frozenset[str]]:
+def tags(*new_tags: str) -> Generator[frozenset[str], None, None]:
     """Add tags to the task and flow runs made in this context.
 
     Args:

@@ -19,7 +19,6 @@ from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
-    Concatenate,
     Generic,
     Literal,
     ParamSpec,
@@ -36,8 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
     from pathlib import Path
 
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Never, Self, Unpack
 
+    from oxtask._internal.light_typing import Method
     from oxtask.states import State
     from oxtask.task_runners import TaskRunner
     from oxtask.utilities.callables import ParameterSchema, SignaturePlan
@@ -46,11 +46,16 @@ __all__ = ["Flow", "FlowOptions", "FlowStateHook", "flow"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 P = ParamSpec("P")
-P2 = ParamSpec("P2")
+
+if TYPE_CHECKING:
+    Owner = TypeVar("Owner")
+    Rest = ParamSpec("Rest")
+    HookT = TypeVar("HookT", bound=FlowStateHook)
 
 
-class Flow(Generic[P, R]):
+class Flow(Generic[P, R_co]):
     """A function whose calls are flow runs.
 
     Args:
@@ -90,7 +95,7 @@ class Flow(Generic[P, R]):
 
     def __init__(  # noqa: PLR0917 - positional in the reference
         self,
-        fn: Callable[P, R],
+        fn: Callable[P, R_co],
         name: str | None = None,
         version: str | None = None,
         flow_run_name: Callable[..., str] | str | None = None,
@@ -120,7 +125,7 @@ class Flow(Generic[P, R]):
             Flow.any_logs_prints = True
 
     if TYPE_CHECKING:
-        fn: Callable[P, R]
+        fn: Callable[P, R_co]
         name: str
         description: str | None
         isasync: bool
@@ -142,27 +147,37 @@ class Flow(Generic[P, R]):
         _receiver: Any
         _descriptor: Any
 
-    if TYPE_CHECKING:
+        def _as_function(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
 
+    if TYPE_CHECKING:
+        # As for `TaskCalls`: the first is for flows whose result is `Any`.
         @overload
-        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+        def __call__(  # pyright: ignore[reportOverlappingOverload]
+            self: Flow[..., Never], /, *args: Any, return_state: Literal[True], **kwargs: Any
+        ) -> State[Any]: ...
         @overload
         def __call__(
-            self: Flow[P2, Coroutine[Any, Any, T]],
+            self: Flow[..., Coroutine[Any, Any, T]],
             /,
             *args: Any,
             return_state: Literal[True],
-            wait_for: Any = None,
             **kwargs: Any,
         ) -> Coroutine[Any, Any, State[T]]: ...
         @overload
         def __call__(
-            self, /, *args: Any, return_state: Literal[True], wait_for: Any = None, **kwargs: Any
-        ) -> State[R]: ...
+            self, /, *args: Any, return_state: Literal[True], **kwargs: Any
+        ) -> State[R_co]: ...
+        @overload
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
         @overload
         def __call__(
             self, /, *args: Any, wait_for: Any, return_state: Literal[False] = False, **kwargs: Any
-        ) -> R: ...
+        ) -> R_co: ...
+        # Pyright takes the one before to accept this, too; it needs ``wait_for``.
+        @overload
+        def __call__(  # pyright: ignore[reportOverlappingOverload]
+            self, /, *args: Any, return_state: Literal[False], **kwargs: Any
+        ) -> R_co: ...
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the flow and return what its function returns.
@@ -240,38 +255,50 @@ class Flow(Generic[P, R]):
         return flow_options.with_options(self, dict(options))
 
     if TYPE_CHECKING:
-
-        @overload
-        def __get__(self, instance: None, owner: type[Any]) -> Self: ...
+        # The first parameter tells methods, class methods and static methods apart.
         @overload
         def __get__(
-            self: Flow[Concatenate[Any, P2], R], instance: object, owner: type[Any] | None = None
-        ) -> Flow[P2, R]: ...
+            self: Method[type[Owner], Rest, R], instance: None, owner: type[Owner]
+        ) -> Flow[Rest, R]: ...
+        @overload
+        def __get__(self, instance: None, owner: type | None = None) -> Self: ...
+        @overload
+        def __get__(
+            self: Method[type[Owner], Rest, R],
+            instance: Owner,
+            owner: type[Owner] | None = None,
+        ) -> Flow[Rest, R]: ...
+        @overload
+        def __get__(
+            self: Method[Owner, Rest, R], instance: Owner, owner: type | None = None
+        ) -> Flow[Rest, R]: ...
+        @overload
+        def __get__(self, instance: object, owner: type | None = None) -> Self: ...
 
     def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
         return flow_options.bound(self, instance, owner)
 
-    def on_completion(self, fn: FlowStateHook) -> FlowStateHook:
+    def on_completion(self, fn: HookT) -> HookT:
         """Add a hook that is called when a run completed; for use as a decorator."""
         self.on_completion_hooks.append(fn)
         return fn
 
-    def on_failure(self, fn: FlowStateHook) -> FlowStateHook:
+    def on_failure(self, fn: HookT) -> HookT:
         """Add a hook that is called when a run failed for good; for use as a decorator."""
         self.on_failure_hooks.append(fn)
         return fn
 
-    def on_cancellation(self, fn: FlowStateHook) -> FlowStateHook:
+    def on_cancellation(self, fn: HookT) -> HookT:
         """Add a hook that is called when a run is being cancelled; for use as a decorator."""
         self.on_cancellation_hooks.append(fn)
         return fn
 
-    def on_crashed(self, fn: FlowStateHook) -> FlowStateHook:
+    def on_crashed(self, fn: HookT) -> HookT:
         """Add a hook that is called when a run crashed; for use as a decorator."""
         self.on_crashed_hooks.append(fn)
         return fn
 
-    def on_running(self, fn: FlowStateHook) -> FlowStateHook:
+    def on_running(self, fn: HookT) -> HookT:
         """Add a hook that is called when an attempt begins; for use as a decorator."""
         self.on_running_hooks.append(fn)
         return fn

@@ -29,6 +29,7 @@ __all__ = [
     "wait",
 ]
 
+R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 F = TypeVar("F")
 
@@ -102,14 +103,25 @@ if not TYPE_CHECKING:
     Future.register(TaskRunFuture)
 
 
-class DoneAndNotDoneFutures(NamedTuple):
-    """What `wait` returns."""
+if TYPE_CHECKING:
+    from typing_extensions import NamedTuple as GenericNamedTuple
 
-    done: set[Any]
-    not_done: set[Any]
+    class DoneAndNotDoneFutures(GenericNamedTuple, Generic[F]):
+        """What `wait` returns."""
+
+        done: set[F]
+        not_done: set[F]
+
+else:
+
+    class DoneAndNotDoneFutures(NamedTuple):
+        """What `wait` returns."""
+
+        done: set[Any]
+        not_done: set[Any]
 
 
-class FutureList(list["Future[R_co]"], Generic[R_co]):
+class FutureList(list["Future[R]"], Generic[R]):
     """The futures of a map, in the order of its items."""
 
     def wait(self, timeout: float | None = None) -> None:
@@ -120,7 +132,7 @@ class FutureList(list["Future[R_co]"], Generic[R_co]):
         """
         _wait_all(self, timeout, fail_fast=False)
 
-    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R_co]:
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R]:
         """Return the results in the order of the items.
 
         Args:
@@ -176,7 +188,7 @@ def _check_timeout(timeout: float | None) -> None:
         raise ValueError(msg)
 
 
-def wait(futures: Iterable[F], timeout: float | None = None) -> DoneAndNotDoneFutures:
+def wait(futures: Iterable[F], timeout: float | None = None) -> DoneAndNotDoneFutures[F]:
     """Wait for runs to end.
 
     Args:

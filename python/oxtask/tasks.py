@@ -11,11 +11,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from oxtask._internal import task_options
 from oxtask._internal.option_signatures import takes_options
-from oxtask._internal.task_machinery import TaskMachinery
+from oxtask._internal.task_calls import R_co, TaskCalls
 from oxtask._internal.task_options import (
     DecoratorOptions,
     RetryConditionCallable,
@@ -28,16 +28,15 @@ from oxtask._internal.task_options import (
 from oxtask.utilities.annotations import NotSet
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from datetime import timedelta
     from pathlib import Path
-    from typing import Concatenate, TypeAlias
+    from typing import TypeAlias
 
     from typing_extensions import Self, Unpack
 
-    from oxtask._internal.stream import AsyncStream, Stream
-    from oxtask.futures import Future, FutureList
-    from oxtask.states import State
+    from oxtask._internal.light_typing import Method
+    from oxtask.futures import Future
 
 __all__ = [
     "FutureOrResult",
@@ -61,13 +60,28 @@ P = ParamSpec("P")
 
 if TYPE_CHECKING:
     Rest = ParamSpec("Rest")
+    Owner = TypeVar("Owner")
+    HookT = TypeVar("HookT", bound=StateHookCallable)
+    TransactionHookT = TypeVar("TransactionHookT", bound=Callable[[Any], None])
     FutureOrResult: TypeAlias = Future[T] | T
     OneOrManyFutureOrResult: TypeAlias = FutureOrResult[T] | Iterable[FutureOrResult[T]]
 else:
-    FutureOrResult = OneOrManyFutureOrResult = Any
+
+    def __getattr__(name: str) -> Any:
+        """Make the aliases on first use: most programs have no need of futures at import time."""
+        if name not in {"FutureOrResult", "OneOrManyFutureOrResult"}:
+            msg = f"module 'oxtask.tasks' has no attribute {name!r}"
+            raise AttributeError(msg)
+        from collections.abc import Iterable  # noqa: PLC0415 - see above
+
+        from oxtask.futures import Future  # noqa: PLC0415
+
+        one = globals()["FutureOrResult"] = Future[T] | T
+        globals()["OneOrManyFutureOrResult"] = one | Iterable[one]
+        return globals()[name]
 
 
-class Task(TaskMachinery, Generic[P, R]):
+class Task(TaskCalls[P, R_co]):
     """A function whose calls are task runs.
 
     Args:
@@ -112,7 +126,7 @@ class Task(TaskMachinery, Generic[P, R]):
     # The parameters are the options, in the order in which Prefect takes them by position.
     def __init__(  # noqa: PLR0917 - see above
         self,
-        fn: Callable[P, R],
+        fn: Callable[P, R_co],
         name: str | None = None,
         description: str | None = None,
         tags: Iterable[str] | None = None,
@@ -144,186 +158,6 @@ class Task(TaskMachinery, Generic[P, R]):
         options = {name: value for name, value in locals().items() if name not in {"self", "fn"}}
         self.__dict__.update(task_options.checked(fn, options))
 
-    if TYPE_CHECKING:
-        fn: Callable[P, R]
-
-        @overload
-        def __call__(
-            self: Task[..., Coroutine[Any, Any, T]],
-            *args: Any,
-            return_state: Literal[True],
-            **kwargs: Any,
-        ) -> Coroutine[Any, Any, State[T]]: ...
-        @overload
-        def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
-        @overload
-        def __call__(self, *args: Any, wait_for: Any, **kwargs: Any) -> R: ...
-        @overload
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
-        def __call__(self, *args: Any, **kwargs: Any) -> Any:
-            """Run the task here and return its result."""
-
-        @overload
-        def submit(  # type: ignore[overload-overlap] # no ParamSpec says that it lacks a name
-            self: Task[..., Coroutine[Any, Any, T]],
-            *args: Any,
-            return_state: Literal[True],
-            **kwargs: Any,
-        ) -> State[T]: ...
-        @overload
-        def submit(  # type: ignore[overload-overlap]
-            self, *args: Any, return_state: Literal[True], **kwargs: Any
-        ) -> State[R]: ...
-        @overload
-        def submit(
-            self: Task[..., Coroutine[Any, Any, T]], *args: Any, wait_for: Any, **kwargs: Any
-        ) -> Future[T]: ...
-        @overload
-        def submit(self, *args: Any, wait_for: Any, **kwargs: Any) -> Future[R]: ...
-        @overload
-        def submit(
-            self: Task[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
-        ) -> Future[T]: ...
-        @overload
-        def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
-        # Futures, states and annotations stand for what the parameters are declared to be.
-        @overload
-        def submit(
-            self: Task[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
-        ) -> Future[T]: ...
-        @overload
-        def submit(self, *args: Any, **kwargs: Any) -> Future[R]: ...
-        def submit(self, *args: Any, **kwargs: Any) -> Any:
-            """Hand a run to the task runner of the current flow and return its future."""
-
-    # --- calling ----------------------------------------------------------------------------------
-
-    @overload
-    def map(self, /, *args: Any, return_state: Literal[True], **kwargs: Any) -> list[State[R]]: ...
-    @overload
-    def map(
-        self: Task[P, Coroutine[Any, Any, T]], /, *args: Any, **kwargs: Any
-    ) -> FutureList[T]: ...
-    @overload
-    def map(self, /, *args: Any, **kwargs: Any) -> FutureList[R]: ...
-    def map(
-        self,
-        /,
-        *args: Any,
-        return_state: bool = False,
-        wait_for: Any = None,
-        deferred: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        """Submit a run for each item of the iterable arguments.
-
-        Strings, bytes, files and models are not iterated, nor is what is wrapped in `unmapped`:
-        every run gets them whole. So do arguments that are not iterable.
-
-        Args:
-            *args: Positional arguments, or iterables of them.
-            return_state: Wait for the runs and return their states.
-            wait_for: Runs that must complete before any of these starts.
-            deferred: Not supported here.
-            **kwargs: The same by keyword.
-
-        Returns:
-            The futures in the order of the items; with ``return_state`` their states.
-
-        Raises:
-            MappingMissingIterable: If no argument is iterable.
-            MappingLengthMismatch: If iterables differ in length.
-            ParameterBindError: If the arguments do not fit the function.
-            RuntimeError: Outside of a flow.
-        """
-        from oxtask._internal.mapping import map_call  # noqa: PLC0415 - start-up time
-
-        if deferred:
-            msg = (
-                "'deferred=True' needs a task worker, which is not part of this version: "
-                "leave it out and call `.map()` in a flow"
-            )
-            raise NotImplementedError(msg)
-        futures = map_call(self, args, kwargs, wait_for)
-        if return_state:
-            futures.wait()
-            return [future.state for future in futures]
-        return futures
-
-    @overload
-    def stream(
-        self: Task[..., Coroutine[Any, Any, T]],
-        iterable: AsyncIterable[Any],
-        *args: Any,
-        ordered: bool = True,
-        window: int | None = None,
-        **kwargs: Any,
-    ) -> AsyncStream[T]: ...
-    @overload
-    def stream(
-        self,
-        iterable: AsyncIterable[Any],
-        *args: Any,
-        ordered: bool = True,
-        window: int | None = None,
-        **kwargs: Any,
-    ) -> AsyncStream[R]: ...
-    @overload
-    def stream(
-        self: Task[..., Coroutine[Any, Any, T]],
-        iterable: Iterable[Any],
-        *args: Any,
-        ordered: bool = True,
-        window: int | None = None,
-        **kwargs: Any,
-    ) -> Iterator[T]: ...
-    @overload
-    def stream(
-        self,
-        iterable: Iterable[Any],
-        *args: Any,
-        ordered: bool = True,
-        window: int | None = None,
-        **kwargs: Any,
-    ) -> Iterator[R]: ...
-    def stream(
-        self,
-        iterable: Any,
-        *args: Any,
-        ordered: bool = True,
-        window: int | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Run the task over an iterable of any length and yield the results as they come.
-
-        Items are pulled from the source while the consumer waits for a result, at most ``window``
-        ahead of what it has taken, so memory stays flat and the source may be endless. When the
-        consumer stops, so does the pulling; what is under way ends, what waits is cancelled.
-
-        Args:
-            iterable: The source of the first argument; an async iterable makes an async iterator.
-            *args: Further arguments, the same for every run.
-            ordered: Yield in the order of the items; if false, as runs end.
-            window: How many items are pulled ahead; 1,024 if not given.
-            **kwargs: Keyword arguments, the same for every run.
-
-        Returns:
-            An iterator of results. A run that fails raises its exception from ``next``; the stream
-            can then be continued. An error of the source is raised after the results of the items
-            before it, with the number of items pulled in its notes.
-
-        Raises:
-            TypeError: If ``iterable`` cannot be iterated, or ``window`` is not an int.
-            ValueError: If ``window`` is less than 1.
-            RuntimeError: Outside of a flow.
-        """
-        from oxtask._internal.stream import open_stream  # noqa: PLC0415 - start-up time
-
-        stream: Stream | AsyncStream[Any] = open_stream(
-            self, iterable, args, kwargs, ordered=ordered, window=window
-        )
-        return stream
-
     # --- variants ---------------------------------------------------------------------------------
 
     @takes_options(__init__, "self", TaskOptions)
@@ -342,13 +176,25 @@ class Task(TaskMachinery, Generic[P, R]):
         return task_variants.with_options(self, dict(options))
 
     if TYPE_CHECKING:
-
+        # The first parameter tells methods, class methods and static methods apart.
+        @overload
+        def __get__(
+            self: Method[type[Owner], Rest, R], instance: None, owner: type[Owner]
+        ) -> Task[Rest, R]: ...
         @overload
         def __get__(self, instance: None, owner: type | None = None) -> Self: ...
         @overload
         def __get__(
-            self: Task[Concatenate[Any, Rest], R], instance: object, owner: type | None = None
+            self: Method[type[Owner], Rest, R],
+            instance: Owner,
+            owner: type[Owner] | None = None,
         ) -> Task[Rest, R]: ...
+        @overload
+        def __get__(
+            self: Method[Owner, Rest, R], instance: Owner, owner: type | None = None
+        ) -> Task[Rest, R]: ...
+        @overload
+        def __get__(self, instance: object, owner: type | None = None) -> Self: ...
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         from oxtask._internal import task_variants  # noqa: PLC0415 - start-up time
@@ -372,27 +218,27 @@ class Task(TaskMachinery, Generic[P, R]):
 
     # --- hooks ------------------------------------------------------------------------------------
 
-    def on_completion(self, fn: StateHookCallable) -> StateHookCallable:
+    def on_completion(self, fn: HookT) -> HookT:
         """Add a hook that is called when a run completed; for use as a decorator."""
         self.on_completion_hooks.append(fn)
         return fn
 
-    def on_failure(self, fn: StateHookCallable) -> StateHookCallable:
+    def on_failure(self, fn: HookT) -> HookT:
         """Add a hook that is called when a run failed for good; for use as a decorator."""
         self.on_failure_hooks.append(fn)
         return fn
 
-    def on_running(self, fn: StateHookCallable) -> StateHookCallable:
+    def on_running(self, fn: HookT) -> HookT:
         """Add a hook that is called when an attempt begins; for use as a decorator."""
         self.on_running_hooks.append(fn)
         return fn
 
-    def on_commit(self, fn: Callable[[Any], None]) -> Callable[[Any], None]:
+    def on_commit(self, fn: TransactionHookT) -> TransactionHookT:
         """Add a hook that is called when the transaction of a run is committed."""
         self.on_commit_hooks.append(fn)
         return fn
 
-    def on_rollback(self, fn: Callable[[Any], None]) -> Callable[[Any], None]:
+    def on_rollback(self, fn: TransactionHookT) -> TransactionHookT:
         """Add a hook that is called when the transaction of a run is rolled back."""
         self.on_rollback_hooks.append(fn)
         return fn

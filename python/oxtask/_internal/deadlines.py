@@ -105,7 +105,7 @@ def within(seconds: float | None, function: Callable[[], Any]) -> Any:
     if seconds is None:
         return function()
     scope = _Scope(seconds)
-    outermost = None
+    outermost = value = None
     try:
         try:
             scope.begin()

@@ -14,7 +14,7 @@ from oxtask.client.schemas.objects import FlowRun, FlowRunPolicy
 from oxtask.context import FlowRunContext, TagsContext, tags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
     from oxtask.flows import Flow
     from oxtask.states import State
@@ -91,7 +91,7 @@ class FlowRunning:
         return state
 
     @contextmanager
-    def entered(self, runner: TaskRunner[Any] | None) -> Iterator[None]:
+    def entered(self, runner: TaskRunner[Any] | None) -> Generator[None, None, None]:
         """Enter the context of the next attempt."""
         self._context = context = FlowRunContext(
             flow=self.flow,

@@ -17,7 +17,7 @@ from oxtask.context import FlowRunContext
 from oxtask.exceptions import TerminationSignal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 
 class _Watch:
@@ -78,7 +78,7 @@ _watch = _Watch()
 
 
 @contextmanager
-def watched() -> Iterator[None]:
+def watched() -> Generator[None, None, None]:
     """Look after SIGTERM while a sync flow runs."""
     if not _is_outermost():
         yield
@@ -93,7 +93,7 @@ def watched() -> Iterator[None]:
 
 
 @contextmanager
-def awatched() -> Iterator[None]:
+def awatched() -> Generator[None, None, None]:
     """Look after SIGTERM while an async flow runs in the current task."""
     if not _is_outermost():
         yield

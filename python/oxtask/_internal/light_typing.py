@@ -9,7 +9,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from typing import Protocol, TypedDict
+    from typing import ParamSpec, Protocol, TypedDict, TypeVar
+
+    Owner_contra = TypeVar("Owner_contra", contravariant=True)
+    R_co = TypeVar("R_co", covariant=True)
+    P = ParamSpec("P")
+
+    class Method(Protocol[Owner_contra, P, R_co]):
+        """A task or flow whose function takes an object of a class before other arguments.
+
+        As the type of ``self`` it makes checkers compare the first parameter with the object that
+        an attribute is read from: a method takes that, a static method something else.
+        """
+
+        def _as_function(
+            self, owner: Owner_contra, /, *args: P.args, **kwargs: P.kwargs
+        ) -> R_co: ...
 else:
 
     class Protocol:

@@ -10,23 +10,24 @@ from oxtask.utilities._mapping import map_parameters
 from oxtask.utilities.annotations import NotSet
 
 if TYPE_CHECKING:
+    from oxtask._internal.task_machinery import TaskMachinery
     from oxtask.futures import FutureList
-    from oxtask.tasks import Task
 
 
 def map_call(
-    task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
+    task: TaskMachinery, args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
 ) -> FutureList[Any]:
     """Submit a run for each item of the iterable arguments to the runner of the current flow."""
     from oxtask.task_runners import current_runner  # noqa: PLC0415 - start-up time
 
     plan = task._signature_plan()
     parameters = plan.bind(task._received(args), kwargs, apply_defaults=False)
-    runner = current_runner("mapping", task.name)
-    return runner.map(task, parameters, inputs.materialised(wait_for))
+    runner: Any = current_runner("mapping", task.name)
+    futures: FutureList[Any] = runner.map(task, parameters, inputs.materialised(wait_for))
+    return futures
 
 
-def columns(task: Task[..., Any], parameters: dict[str, Any]) -> tuple[Any, Any, int]:
+def columns(task: TaskMachinery, parameters: dict[str, Any]) -> tuple[Any, Any, int]:
     """Return positional and keyword columns and the length, as `_core.Runner.map` takes them."""
     plan = task._signature_plan()
     receiver = plan.names[0] if task._receiver is not None else None

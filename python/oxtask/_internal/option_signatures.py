@@ -81,7 +81,7 @@ class _OptionsSignature:
         return self._made
 
     @property  # type: ignore[misc] # `isinstance` asks for it
-    def __class__(self) -> Any:
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         return type(self._signature())
 
     def __getattr__(self, name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from oxtask._internal.ids import to_uuid
 from oxtask._internal.records import Record
@@ -57,7 +57,7 @@ class TaskRunResult(RunInput):
     __slots__ = _fields = ("id",)
     _conversions: ClassVar[Mapping[str, Any]] = {"id": to_uuid}
 
-    input_type: ClassVar[Literal["task_run"]] = "task_run"
+    input_type = "task_run"
     id: UUID
 
 
@@ -71,7 +71,7 @@ class FlowRunResult(RunInput):
     __slots__ = _fields = ("id",)
     _conversions: ClassVar[Mapping[str, Any]] = {"id": to_uuid}
 
-    input_type: ClassVar[Literal["flow_run"]] = "flow_run"
+    input_type = "flow_run"
     id: UUID
 
 
@@ -84,7 +84,7 @@ class Parameter(RunInput):
 
     __slots__ = _fields = ("name",)
 
-    input_type: ClassVar[Literal["parameter"]] = "parameter"
+    input_type = "parameter"
     name: str
 
 
@@ -97,7 +97,7 @@ class Constant(RunInput):
 
     __slots__ = _fields = ("type",)
 
-    input_type: ClassVar[Literal["constant"]] = "constant"
+    input_type = "constant"
     type: str
 
 

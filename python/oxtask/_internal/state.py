@@ -36,7 +36,7 @@ from oxtask.exceptions import MissingResult, PausedRun, UnfinishedRun
 from oxtask.results import ResultRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Coroutine, Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -294,14 +294,14 @@ class State(Record, Generic[R_co]):
             del self
 
     @overload
-    def aresult(
+    async def aresult(
         self, raise_on_failure: Literal[True] = True, retry_result_failure: bool = True
-    ) -> Coroutine[Any, Any, R_co]: ...
+    ) -> R_co: ...
 
     @overload
-    def aresult(
+    async def aresult(
         self, raise_on_failure: bool = True, retry_result_failure: bool = True
-    ) -> Coroutine[Any, Any, R_co | BaseException]: ...
+    ) -> R_co | BaseException: ...
 
     async def aresult(
         self,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from oxtask.tasks import Task
+    from oxtask._internal.task_machinery import TaskMachinery
 
 R = TypeVar("R")
 DEFAULT_WINDOW = 1_024
@@ -22,7 +22,7 @@ Stream = _core.Stream
 
 
 def open_stream(
-    task: Task[..., Any],
+    task: TaskMachinery,
     iterable: Any,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -74,7 +74,7 @@ class AsyncStream(Generic[R]):
 
     def __init__(
         self,
-        task: Task[..., Any],
+        task: TaskMachinery,
         source: Any,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],

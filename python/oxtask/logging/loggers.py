@@ -11,7 +11,7 @@ from oxtask.logging.formatters import UNKNOWN
 from oxtask.logging.handlers import ROOT, OwnHandler, setup_logging
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, MutableMapping
+    from collections.abc import Generator, Mapping, MutableMapping
     from types import TracebackType
     from uuid import UUID
 
@@ -33,7 +33,7 @@ TASK_RUNS = "oxtask.task_runs"
 class OxtaskLogAdapter(Adapter):
     """A logger that adds fields to its records; ``extra=`` of a call is merged in and wins."""
 
-    extra: Mapping[str, object]
+    extra: Mapping[str, object]  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def process(
         self, msg: Any, kwargs: MutableMapping[str, Any]
@@ -196,7 +196,7 @@ _disabled: dict[str, tuple[int, bool]] = {}  # by logger: open blocks, what it w
 
 
 @contextmanager
-def disable_logger(name: str) -> Iterator[None]:
+def disable_logger(name: str) -> Generator[None, None, None]:
     """Switch a logger off for a block of code, in all threads.
 
     Blocks may overlap: the logger is as it was before the first when the last has ended.
@@ -221,7 +221,7 @@ def disable_logger(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def disable_run_logger() -> Iterator[None]:
+def disable_run_logger() -> Generator[None, None, None]:
     """Switch the loggers of runs off for a block of code, in all threads.
 
     In such a block `get_run_logger` works outside runs too, so that the function of a task can be

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from oxtask.logging.loggers import OxtaskLogAdapter, current_run_context, get_run_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     class HasLogPrints(Protocol):
         """A flow or a task."""
@@ -63,7 +63,7 @@ def should_log_prints(run_of: HasLogPrints) -> bool:
 
 
 @contextmanager
-def patch_print() -> Iterator[None]:
+def patch_print() -> Generator[None, None, None]:
     """Let ``print`` be `print_as_log` for a block of code."""
     with _lock:
         if _patch.scopes == 0 and builtins.print is not print_as_log:

@@ -34,7 +34,7 @@ from oxtask.settings.setting import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Mapping
     from pathlib import Path
 
 
@@ -342,7 +342,7 @@ def temporary_settings(
     updates: Mapping[Setting | str, Any] | None = None,
     set_defaults: Mapping[Setting | str, Any] | None = None,
     restore_defaults: Iterable[Setting | str] | None = None,
-) -> Iterator[Settings]:
+) -> Generator[Settings, None, None]:
     """Change settings for a block of code; blocks nest.
 
     Args:

@@ -210,7 +210,7 @@ def _evaluated(annotation: Any, namespace: dict[str, Any]) -> Any:
 
 
 def _adapter(parameter: inspect.Parameter) -> TypeAdapter[Any]:
-    annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
+    annotation: Any = Any if parameter.annotation is parameter.empty else parameter.annotation
     if isinstance(parameter.default, FieldInfo):
         annotation = Annotated[annotation, parameter.default]
     try:

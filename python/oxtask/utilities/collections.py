@@ -188,7 +188,7 @@ def extract_instances(
 def extract_instances(objects: Iterable[Any]) -> list[Any]: ...
 def extract_instances(
     objects: Iterable[Any], types: type[Any] | tuple[type[Any], ...] = object
-) -> list[Any] | dict[type[Any], list[Any]]:
+) -> list[Any] | dict[Any, list[Any]]:
     """Pick the instances of one type or of several types out of an iterable.
 
     Returns:
