@@ -35,7 +35,7 @@ def fetch(page: str) -> str:
 
 
 @flow
-def fetch_all(pages: list[str]) -> dict[str, str | Exception]:
+def fetch_all(pages: list[str]) -> dict[str, str | BaseException]:
     """Fetch all pages; a delay before a retry holds no worker, so they wait side by side."""
     return dict(zip(pages, fetch.map(pages).result(raise_on_failure=False), strict=True))
 

@@ -67,9 +67,9 @@ def survey(paths: list[Path]) -> tuple[Count, dict[Path, Exception]]:
     counted = count_nodes.map(paths)
     total = combine_in_tree(counted)
     counted.wait()  # shows a progress line on a terminal
-    failures = {}
+    failures: dict[Path, Exception] = {}
     for path, future in zip(paths, counted, strict=True):
-        outcome: Count | Exception = future.result(raise_on_failure=False)
+        outcome = future.result(raise_on_failure=False)
         if isinstance(outcome, Exception):
             failures[path] = outcome
     return total.result(), failures

@@ -7,7 +7,7 @@ Python return their own subclasses of `Future`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, overload
 
 from oxtask import _core
 from oxtask._core import TaskRunFuture
@@ -59,8 +59,16 @@ class Future(ABC, Generic[R_co]):
             DeadlockError: If the run waits, in turn, for the run this is called in.
         """
 
+    @overload
+    def result(
+        self, timeout: float | None = None, raise_on_failure: Literal[True] = True
+    ) -> R_co: ...
+    @overload
+    def result(
+        self, timeout: float | None = None, raise_on_failure: bool = True
+    ) -> R_co | BaseException: ...
     @abstractmethod
-    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R_co:
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
         """Return the result of the run, after waiting for it.
 
         Args:
@@ -132,7 +140,15 @@ class FutureList(list["Future[R]"], Generic[R]):
         """
         _wait_all(self, timeout, fail_fast=False)
 
-    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R]:
+    @overload
+    def result(  # pyright: ignore[reportOverlappingOverload] # a list is of one type exactly
+        self, timeout: float | None = None, raise_on_failure: Literal[True] = True
+    ) -> list[R]: ...
+    @overload
+    def result(
+        self, timeout: float | None = None, raise_on_failure: bool = True
+    ) -> list[R | BaseException]: ...
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[Any]:
         """Return the results in the order of the items.
 
         Args:

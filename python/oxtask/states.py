@@ -73,6 +73,10 @@ __all__ = [
 ]
 
 
+# As a default, the bare class would leave the result of the state unknown to type checkers.
+_State: type[State[Any]] = State
+
+
 def _make(
     cls: type[State[R]], type: StateType, name: str | None, fields: dict[str, Any]
 ) -> State[R]:
@@ -109,7 +113,7 @@ def _own_details(fields: dict[str, Any]) -> StateDetails:
 
 
 def Scheduled(  # noqa: N802 - these functions are named after the states they make
-    cls: type[State[R]] = State, scheduled_time: datetime | None = None, **kwargs: Any
+    cls: type[State[R]] = _State, scheduled_time: datetime | None = None, **kwargs: Any
 ) -> State[R]:
     """Make a state of a run that waits for a point in time.
 
@@ -125,52 +129,52 @@ def Scheduled(  # noqa: N802 - these functions are named after the states they m
 
 
 def Late(  # noqa: N802
-    cls: type[State[R]] = State, scheduled_time: datetime | None = None, **kwargs: Any
+    cls: type[State[R]] = _State, scheduled_time: datetime | None = None, **kwargs: Any
 ) -> State[R]:
     """Make a state of a run that should have started already; arguments as for `Scheduled`."""
     return _make_scheduled(cls, "Late", scheduled_time, kwargs)
 
 
 def AwaitingRetry(  # noqa: N802
-    cls: type[State[R]] = State, scheduled_time: datetime | None = None, **kwargs: Any
+    cls: type[State[R]] = _State, scheduled_time: datetime | None = None, **kwargs: Any
 ) -> State[R]:
     """Make a state of a run that failed and will be tried again; arguments as for `Scheduled`."""
     return _make_scheduled(cls, "AwaitingRetry", scheduled_time, kwargs)
 
 
 def AwaitingConcurrencySlot(  # noqa: N802
-    cls: type[State[R]] = State, scheduled_time: datetime | None = None, **kwargs: Any
+    cls: type[State[R]] = _State, scheduled_time: datetime | None = None, **kwargs: Any
 ) -> State[R]:
     """Make a state of a run that waits for a free slot; arguments as for `Scheduled`."""
     return _make_scheduled(cls, "AwaitingConcurrencySlot", scheduled_time, kwargs)
 
 
-def Pending(cls: type[State[R]] = State, **kwargs: Any) -> State[R]:  # noqa: N802
+def Pending(cls: type[State[R]] = _State, **kwargs: Any) -> State[R]:  # noqa: N802
     """Make a state of a run that is about to start; ``kwargs`` are fields of `State`."""
     return _make(cls, StateType.PENDING, None, kwargs)
 
 
-def Submitting(cls: type[State[R]] = State, **kwargs: Any) -> State[R]:  # noqa: N802
+def Submitting(cls: type[State[R]] = _State, **kwargs: Any) -> State[R]:  # noqa: N802
     """Make a state of a run on its way to where it runs; ``kwargs`` are fields of `State`."""
     return _make(cls, StateType.PENDING, "Submitting", kwargs)
 
 
-def InfrastructurePending(cls: type[State[R]] = State, **kwargs: Any) -> State[R]:  # noqa: N802
+def InfrastructurePending(cls: type[State[R]] = _State, **kwargs: Any) -> State[R]:  # noqa: N802
     """Make a state of a run that waits for its process; ``kwargs`` are fields of `State`."""
     return _make(cls, StateType.PENDING, "InfrastructurePending", kwargs)
 
 
-def Running(cls: type[State[R]] = State, **kwargs: Any) -> State[R]:  # noqa: N802
+def Running(cls: type[State[R]] = _State, **kwargs: Any) -> State[R]:  # noqa: N802
     """Make a state of a run that is under way; ``kwargs`` are fields of `State`."""
     return _make(cls, StateType.RUNNING, None, kwargs)
 
 
-def Retrying(cls: type[State[R]] = State, **kwargs: Any) -> State[R]:  # noqa: N802
+def Retrying(cls: type[State[R]] = _State, **kwargs: Any) -> State[R]:  # noqa: N802
     """Make a state of a run in its second or a later attempt; ``kwargs`` are fields of `State`."""
     return _make(cls, StateType.RUNNING, "Retrying", kwargs)
 
 
-def Completed(cls: type[State[R]] = State, **kwargs: Any) -> State[R]:  # noqa: N802
+def Completed(cls: type[State[R]] = _State, **kwargs: Any) -> State[R]:  # noqa: N802
     """Make a state of a run that ended well; ``kwargs`` are fields of `State`.
 
     >>> Completed(data=3).result(_sync=True)
@@ -179,7 +183,7 @@ def Completed(cls: type[State[R]] = State, **kwargs: Any) -> State[R]:  # noqa: 
     return _make(cls, StateType.COMPLETED, None, kwargs)
 
 
-def Failed(cls: type[State[R]] = State, **kwargs: Any) -> State[R]:  # noqa: N802
+def Failed(cls: type[State[R]] = _State, **kwargs: Any) -> State[R]:  # noqa: N802
     """Make a state of a run that ended with an error; ``kwargs`` are fields of `State`.
 
     >>> print(Failed(message="no luck", name="Unlucky"))
@@ -188,23 +192,23 @@ def Failed(cls: type[State[R]] = State, **kwargs: Any) -> State[R]:  # noqa: N80
     return _make(cls, StateType.FAILED, None, kwargs)
 
 
-def Crashed(cls: type[State[R]] = State, **kwargs: Any) -> State[R]:  # noqa: N802
+def Crashed(cls: type[State[R]] = _State, **kwargs: Any) -> State[R]:  # noqa: N802
     """Make a state of a run that was torn down from outside; ``kwargs`` are fields of `State`."""
     return _make(cls, StateType.CRASHED, None, kwargs)
 
 
-def Cancelling(cls: type[State[R]] = State, **kwargs: Any) -> State[R]:  # noqa: N802
+def Cancelling(cls: type[State[R]] = _State, **kwargs: Any) -> State[R]:  # noqa: N802
     """Make a state of a run that is being cancelled; ``kwargs`` are fields of `State`."""
     return _make(cls, StateType.CANCELLING, None, kwargs)
 
 
-def Cancelled(cls: type[State[R]] = State, **kwargs: Any) -> State[R]:  # noqa: N802
+def Cancelled(cls: type[State[R]] = _State, **kwargs: Any) -> State[R]:  # noqa: N802
     """Make a state of a run that was cancelled; ``kwargs`` are fields of `State`."""
     return _make(cls, StateType.CANCELLED, None, kwargs)
 
 
 def Paused(  # noqa: N802
-    cls: type[State[R]] = State,
+    cls: type[State[R]] = _State,
     timeout_seconds: float | None = None,
     pause_expiration_time: datetime | None = None,
     reschedule: bool = False,
@@ -247,7 +251,7 @@ def Paused(  # noqa: N802
 
 
 def Suspended(  # noqa: N802
-    cls: type[State[R]] = State,
+    cls: type[State[R]] = _State,
     timeout_seconds: float | None = None,
     pause_expiration_time: datetime | None = None,
     pause_key: str | None = None,

@@ -44,7 +44,7 @@ def _restore(cls: type[BaseAnnotation[T]], value: T) -> BaseAnnotation[T]:
     return tuple.__new__(cls, (value,))
 
 
-class BaseAnnotation(tuple[T], Generic[T]):
+class BaseAnnotation(tuple[T, ...], Generic[T]):
     """The base of all annotations: an immutable holder of one value.
 
     Args:
