@@ -62,12 +62,14 @@ class TaskMachinery(_core.TaskBase):
 
         return source_of(self.__dict__["__wrapped__"])
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
-        if name in self._given:  # options that are set later are kept by `with_options`
-            self.__dict__["_given"] = {**self._given, name: value}
-        self.__dict__["_known_plans"] = {}  # a new one: copies share the old
-        self._forget_plan()
+    if not TYPE_CHECKING:  # else every name could be set for type checkers
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+            if name in self._given:  # options that are set later are kept by `with_options`
+                self.__dict__["_given"] = {**self._given, name: value}
+            self.__dict__["_known_plans"] = {}  # a new one: copies share the old
+            self._forget_plan()
 
     # --- calling ----------------------------------------------------------------------------------
 
