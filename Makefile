@@ -85,6 +85,8 @@ lint-python: $(TOOLS)
 .PHONY: types
 types: setup
 	$(BIN)/mypy $(TYPED)
+	$(BIN)/basedpyright --pythonpath $(RUN)
+	$(BIN)/basedpyright --pythonpath $(RUN) --verifytypes oxtask --ignoreexternal
 	$(BIN)/stubtest oxtask._core $(if $(ALLOWLIST),--allowlist $(ALLOWLIST))
 
 .PHONY: docs

@@ -89,7 +89,7 @@ class Flow(Generic[P, R_co]):
         ReservedArgumentError: If a parameter of ``fn`` is named ``return_state`` or ``wait_for``.
     """
 
-    __signature__ = InstanceSignature()
+    __signature__: InstanceSignature = InstanceSignature()
     any_logs_prints: ClassVar[bool] = False
     """Whether some flow of this process logs prints; tasks then ask the flow they run in."""
 

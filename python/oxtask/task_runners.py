@@ -228,7 +228,8 @@ class ThreadPoolTaskRunner(TaskRunner[Any]):
             return NotImplemented
         return bool(self._max_workers == other._max_workers)
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return object.__hash__(self)
 
     def __reduce__(self) -> Any:
         return type(self), (self._max_workers,)

@@ -51,12 +51,12 @@ class StateGroup:
     def __init__(self, states: Collection[State[Any]]) -> None:
         self.states = states
         self.type_counts: Counter[StateType] = Counter(state.type for state in states)
-        self.total_count = len(states)
-        self.cancelled_count = self.type_counts[CANCELLED]
-        self.final_count = sum(self.type_counts[type] for type in TERMINAL_STATES)
-        self.not_final_count = self.total_count - self.final_count
-        self.paused_count = self.type_counts[PAUSED]
-        self.fail_count = self.type_counts[FAILED] + self.type_counts[CRASHED]
+        self.total_count: int = len(states)
+        self.cancelled_count: int = self.type_counts[CANCELLED]
+        self.final_count: int = sum(self.type_counts[type] for type in TERMINAL_STATES)
+        self.not_final_count: int = self.total_count - self.final_count
+        self.paused_count: int = self.type_counts[PAUSED]
+        self.fail_count: int = self.type_counts[FAILED] + self.type_counts[CRASHED]
 
     def all_completed(self) -> bool:
         """Tell whether every state is completed."""

@@ -53,7 +53,7 @@ class TaskMachinery(_core.TaskBase):
         _receiver: Any
         _known_plans: dict[bool, Any]
 
-    __signature__ = InstanceSignature()
+    __signature__: InstanceSignature = InstanceSignature()
 
     @cached_property
     def source_code(self) -> str | None:

@@ -44,10 +44,10 @@ class Kind:
         present: Callable[[Any], Any] | None = None,
         to_text: Callable[[Any], str] = str,
     ) -> None:
-        self.accepts = accepts
-        self.coerce = coerce
-        self.present = present
-        self.to_text = to_text
+        self.accepts: str = accepts
+        self.coerce: Callable[[Any], Any] = coerce
+        self.present: Callable[[Any], Any] | None = present
+        self.to_text: Callable[[Any], str] = to_text
 
 
 def _boolean(value: Any) -> bool:

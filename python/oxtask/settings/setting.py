@@ -34,10 +34,10 @@ class Setting:
         self._kind = kind
         self._default = default
         self._key = ""
-        self.accessor = ""
-        self.name = ""
-        self.description = description
-        self.aliases = tuple(PREFIX + alias for alias in aliases)
+        self.accessor: str = ""
+        self.name: str = ""
+        self.description: str = description
+        self.aliases: tuple[str, ...] = tuple(PREFIX + alias for alias in aliases)
 
     def __set_name__(self, owner: type, key: str) -> None:
         self._key = key

@@ -72,9 +72,9 @@ class SignaturePlan:
         defaults: Mapping[str, Any],
         receiver: Receiver | None = None,
     ) -> None:
-        self.fn = fn
-        self.names = names
-        self.kinds = kinds
+        self.fn: Callable[..., Any] = fn
+        self.names: tuple[str, ...] = names
+        self.kinds: tuple[int, ...] = kinds
         self.defaults: dict[str, Any] = {}
         self.factories: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
         self._signature: Signature | None = None
@@ -84,14 +84,17 @@ class SignaturePlan:
         by_kind: list[list[str]] = [[], [], [], [], []]
         for name, kind in zip(names, kinds, strict=True):
             by_kind[kind].append(name)
-        self.positional = (*by_kind[POSITIONAL_ONLY], *by_kind[POSITIONAL_OR_KEYWORD])
-        self.positional_only_count = len(by_kind[POSITIONAL_ONLY])
-        self.keyword_only = tuple(by_kind[KEYWORD_ONLY])
-        self.var_positional = next(iter(by_kind[VAR_POSITIONAL]), None)
-        self.var_keyword = next(iter(by_kind[VAR_KEYWORD]), None)
+        self.positional: tuple[str, ...] = (
+            *by_kind[POSITIONAL_ONLY],
+            *by_kind[POSITIONAL_OR_KEYWORD],
+        )
+        self.positional_only_count: int = len(by_kind[POSITIONAL_ONLY])
+        self.keyword_only: tuple[str, ...] = tuple(by_kind[KEYWORD_ONLY])
+        self.var_positional: str | None = next(iter(by_kind[VAR_POSITIONAL]), None)
+        self.var_keyword: str | None = next(iter(by_kind[VAR_KEYWORD]), None)
         self._all = frozenset(names)
         self._by_keyword = frozenset((*by_kind[POSITIONAL_OR_KEYWORD], *self.keyword_only))
-        self.required_count = sum(
+        self.required_count: int = sum(
             name not in self.defaults and name not in self.factories
             for name in (*self.positional, *self.keyword_only)
         )

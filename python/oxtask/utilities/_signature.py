@@ -35,10 +35,10 @@ class Receiver:
     def __init__(self, signature: Signature) -> None:
         parameters = signature.parameters.values()
         kinds = [int(parameter.kind) for parameter in parameters]
-        self.positional_count = sum(kind <= POSITIONAL_OR_KEYWORD for kind in kinds)
-        self.has_var_positional = VAR_POSITIONAL in kinds
-        self.has_var_keyword = VAR_KEYWORD in kinds
-        self.keyword_only = frozenset(
+        self.positional_count: int = sum(kind <= POSITIONAL_OR_KEYWORD for kind in kinds)
+        self.has_var_positional: bool = VAR_POSITIONAL in kinds
+        self.has_var_keyword: bool = VAR_KEYWORD in kinds
+        self.keyword_only: frozenset[str] = frozenset(
             parameter.name for parameter in parameters if parameter.kind == KEYWORD_ONLY
         )
 
