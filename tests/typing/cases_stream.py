@@ -1,4 +1,4 @@
-"""`Task.stream`, over iterables and async iterables (tasks.md 32; the stream is an extension of `map`, 18.18)."""
+"""`Task.stream`, over iterables and async iterables (tasks.md 32, and 18.18 which it extends)."""
 
 from __future__ import annotations
 
