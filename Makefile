@@ -86,7 +86,7 @@ lint-python: $(TOOLS)
 types: setup
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/basedpyright --pythonpath $(RUN)
-	$(BIN)/basedpyright --pythonpath $(RUN) --verifytypes oxtask --ignoreexternal
+	PYTHONPATH=python $(BIN)/basedpyright --pythonpath $(RUN) --verifytypes oxtask --ignoreexternal
 	$(BIN)/stubtest oxtask._core $(if $(ALLOWLIST),--allowlist $(ALLOWLIST))
 
 .PHONY: docs
