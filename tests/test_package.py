@@ -146,3 +146,16 @@ def test_there_are_annotations_for_type_checkers():
     from pathlib import Path
 
     assert (Path(oxtask.__file__).parent / "py.typed").exists()
+
+
+def test_aliases_for_parameters_name_a_value_or_its_future():
+    """tasks.md 1.2, 32.5 e"""
+    from typing import get_args
+
+    from oxtask import tasks
+    from oxtask.futures import Future
+
+    assert set(get_args(tasks.FutureOrResult[int])) == {Future[int], int}
+    assert set(get_args(tasks.OneOrManyFutureOrResult[int])) > {Future[int], int}
+    with pytest.raises(AttributeError, match=r"module 'oxtask.tasks' has no attribute 'nothing'"):
+        tasks.nothing
