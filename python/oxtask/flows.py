@@ -147,6 +147,7 @@ class Flow(Generic[P, R_co]):
         _receiver: Any
         _descriptor: Any
 
+        # Not there at run time: it shows checkers the parameters, see `Method`.
         def _as_function(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
 
     if TYPE_CHECKING:

@@ -48,6 +48,7 @@ class TaskCalls(TaskMachinery, Generic[P, R_co]):
     if TYPE_CHECKING:
         fn: Callable[P, R_co]
 
+        # Not there at run time: it shows checkers the parameters, see `Method`.
         def _as_function(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
 
         @overload
