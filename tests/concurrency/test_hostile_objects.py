@@ -18,6 +18,9 @@ from oxtask.utilities.annotations import allow_failure
 
 PATIENCE = 10
 
+# What `__del__` raises is told whenever the collector comes by.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 @pytest.fixture(autouse=True)
 def pool():
@@ -157,7 +160,6 @@ def quiet():
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @hostile
 @pytest.mark.parametrize("kind", [same, same_async, same.with_options(retries=1)])
 def test_a_hostile_value_goes_in_and_out_as_it_is(make, kind):
@@ -174,7 +176,6 @@ def test_a_hostile_value_goes_in_and_out_as_it_is(make, kind):
     assert "completed" in repr(future)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @hostile
 def test_a_hostile_value_in_a_collection_goes_in_and_out(make):
     """N5"""
@@ -235,7 +236,6 @@ def test_an_argument_that_breaks_the_walk_is_named(wrap):
     assert same.submit(1).result() == 1
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("make", [AttributesRaise, ClassLies, OfAKind])
 @pytest.mark.parametrize("kind", [same, same_async, same.with_options(retries=1)])
@@ -300,7 +300,6 @@ ERRORS = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("make", ERRORS)
 @pytest.mark.parametrize("options", [{}, {"retries": 1}])
