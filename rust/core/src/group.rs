@@ -17,11 +17,18 @@
 //! * Watchers live in the group's side table, which nobody touches for a run that nobody watches.
 //! * `Running` and later stages own no input unless it was [kept](Group::keep): the worker holds it.
 
-use std::collections::HashMap;
+mod attempts;
+mod cell;
+mod watch;
+
 use std::sync::Arc;
 
+pub use self::attempts::{Begun, Cancelled, Settled};
+use self::cell::{Cell, Stage};
+pub use self::cell::{Outcome, Phase};
+use self::watch::Side;
+pub use self::watch::Watcher;
 use crate::ids::IdBase;
-use crate::inbox::Inbox;
 use crate::pool::{Job, Lane, Pool};
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sync::{self, Mutex};
@@ -41,90 +48,6 @@ pub trait Work: Send + Sync + Sized + 'static {
 
     /// Which workers run it.
     fn lane(&self) -> Lane;
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    Completed,
-    Failed,
-    TimedOut,
-    Crashed,
-    Cancelled,
-    /// An input did not complete, so it never ran.
-    NotReady,
-    /// The body chose its own final state, a good one or a bad one.
-    Chosen {
-        failed: bool,
-    },
-}
-
-impl Outcome {
-    pub fn is_failure(self) -> bool {
-        !matches!(self, Self::Completed | Self::Chosen { failed: false })
-    }
-}
-
-/// Where a run is, for those who look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    Vacant,
-    Parked,
-    Ready,
-    Running,
-    Delayed,
-    Done(Outcome),
-}
-
-enum Stage<W: Work> {
-    Vacant,
-    Parked { pending: u32, input: W::Input },
-    Ready { started: u64, input: W::Input },
-    Running { started: u64, kept: Option<W::Input> },
-    Delayed { started: u64, input: W::Input },
-    Done { started: u64, ended: u64, outcome: Outcome, output: Option<W::Output> },
-}
-
-struct Cell<W: Work> {
-    stage: Stage<W>,
-    attempt: u32,
-    watched: bool,
-    /// The attempt's body is over: no cancellation ends the run any more, only what its owner settles.
-    sealed: bool,
-}
-
-/// Who wants to know that a run has ended.
-pub enum Watcher<W: Work> {
-    /// A parked run, one of whose inputs this is.
-    Dependent(Arc<Group<W>>, u32),
-    /// A blocked thread.
-    Inbox(Arc<Inbox>, u32),
-    /// Code of the user.
-    Callback(W::Callback),
-}
-
-struct Side<W: Work> {
-    first: Option<(u32, Watcher<W>)>,
-    watchers: HashMap<u32, Vec<Watcher<W>>>,
-    /// Blocked threads that wait for the whole group, or for its first failure.
-    whole: Vec<Arc<Inbox>>,
-    notes: HashMap<u32, Vec<W::Note>>,
-}
-
-/// A run that was begun: the attempt to settle it with, and its input.
-pub struct Begun<W: Work> {
-    pub attempt: u32,
-    pub input: W::Input,
-}
-
-/// What a cancellation met.
-pub enum Cancelled<W: Work> {
-    /// It had ended before.
-    Done,
-    /// It will never start; the input is for the caller to drop.
-    Dropped(W::Input, Vec<W::Callback>),
-    /// It was under way; its late result will be refused.
-    Running(Option<W::Input>, Vec<W::Callback>),
 }
 
 pub struct Group<W: Work> {
@@ -221,12 +144,7 @@ impl<W: Work> Group<W> {
             filled: AtomicU32::new(filled as u32),
             unsettled: AtomicUsize::new(filled),
             first_failed: AtomicU32::new(NONE),
-            side: Mutex::new(Side {
-                first: None,
-                watchers: HashMap::new(),
-                whole: Vec::new(),
-                notes: HashMap::new(),
-            }),
+            side: Mutex::new(Side::new()),
             cells,
         })
     }
@@ -383,276 +301,6 @@ impl<W: Work> Group<W> {
         }
     }
 
-    // --- the life of an attempt ----------------------------------------------------------------------------
-
-    /// Begins a ready run; `None` if it was begun, cancelled or settled by somebody else.
-    pub fn begin(&self, index: u32, now: u64) -> Option<Begun<W>> {
-        let mut cell = self.cell(index).lock();
-        match std::mem::replace(&mut cell.stage, Stage::Vacant) {
-            Stage::Ready { started, input } => {
-                cell.attempt += 1;
-                cell.sealed = false;
-                let started = if started == 0 { now } else { started };
-                cell.stage = Stage::Running { started, kept: None };
-                Some(Begun { attempt: cell.attempt, input })
-            }
-            other => {
-                cell.stage = other;
-                None
-            }
-        }
-    }
-
-    /// Leaves a copy of the input with the run, for whoever takes over when its worker is stuck.
-    pub fn keep(&self, index: u32, attempt: u32, copy: W::Input) -> Result<(), W::Input> {
-        let mut cell = self.cell(index).lock();
-        let current = cell.attempt == attempt;
-        match &mut cell.stage {
-            Stage::Running { kept, .. } if current && kept.is_none() => {
-                *kept = Some(copy);
-                Ok(())
-            }
-            _ => Err(copy),
-        }
-    }
-
-    /// Ends the body of an attempt: from here on only its owner decides how the run goes on.
-    ///
-    /// Returns the attempt with which it does, or `None` if the run was taken away before.
-    pub fn seal(&self, index: u32, attempt: u32) -> Option<(u32, Option<W::Input>)> {
-        let mut cell = self.cell(index).lock();
-        if cell.attempt != attempt {
-            return None;
-        }
-        let Stage::Running { kept, .. } = &mut cell.stage else {
-            return None;
-        };
-        let input = kept.take();
-        cell.attempt += 1;
-        cell.sealed = true;
-        Some((cell.attempt, input))
-    }
-
-    /// Ends an attempt and begins the next on the spot.
-    pub fn begin_again(&self, index: u32, attempt: u32) -> Option<u32> {
-        let mut cell = self.cell(index).lock();
-        if cell.attempt != attempt || !matches!(cell.stage, Stage::Running { .. }) {
-            return None;
-        }
-        cell.attempt += 1;
-        cell.sealed = false;
-        Some(cell.attempt)
-    }
-
-    /// Takes an attempt away from its worker: what it settles from now on is refused.
-    ///
-    /// Returns the attempt with which the caller settles or retries instead, and the kept input.
-    pub fn fence(&self, index: u32, attempt: u32) -> Option<(u32, Option<W::Input>)> {
-        let mut cell = self.cell(index).lock();
-        if cell.attempt != attempt {
-            return None;
-        }
-        let Stage::Running { kept, .. } = &mut cell.stage else {
-            return None;
-        };
-        let input = kept.take();
-        cell.attempt += 1;
-        Some((cell.attempt, input))
-    }
-
-    /// Ends an attempt; the next begins when somebody [wakes](Self::wake) the run.
-    pub fn delay(&self, index: u32, attempt: u32, input: W::Input) -> Result<(), W::Input> {
-        let mut cell = self.cell(index).lock();
-        match cell.stage {
-            Stage::Running { started, .. } if cell.attempt == attempt => {
-                cell.sealed = false;
-                let old = std::mem::replace(&mut cell.stage, Stage::Delayed { started, input });
-                drop(cell);
-                drop(old);
-                Ok(())
-            }
-            _ => Err(input),
-        }
-    }
-
-    /// Queues a delayed run; `attempt` is the one that was delayed.
-    pub fn wake(self: &Arc<Self>, index: u32, attempt: u32) -> bool {
-        let mut cell = self.cell(index).lock();
-        if cell.attempt != attempt {
-            return false;
-        }
-        match std::mem::replace(&mut cell.stage, Stage::Vacant) {
-            Stage::Delayed { started, input } => {
-                cell.stage = Stage::Ready { started, input };
-                drop(cell);
-                self.enqueue(index, index + 1);
-                true
-            }
-            other => {
-                cell.stage = other;
-                false
-            }
-        }
-    }
-
-    /// Ends the run. Hands the output back if `attempt` no longer speaks for it.
-    ///
-    /// Returns the callbacks, for the caller to call. A kept input is dropped by the caller's side of things: it
-    /// comes back through [`Settled`].
-    pub fn settle(
-        self: &Arc<Self>,
-        index: u32,
-        attempt: u32,
-        outcome: Outcome,
-        output: Option<W::Output>,
-        now: u64,
-    ) -> Result<Settled<W>, Option<W::Output>> {
-        let mut cell = self.cell(index).lock();
-        let started = match cell.stage {
-            Stage::Running { started, .. } if cell.attempt == attempt => started,
-            _ => return Err(output),
-        };
-        let done = Stage::Done { started, ended: now, outcome, output };
-        let old = std::mem::replace(&mut cell.stage, done);
-        let watched = cell.watched;
-        drop(cell);
-        let kept = match old {
-            Stage::Running { kept, .. } => kept,
-            _ => None,
-        };
-        Ok(Settled { kept, callbacks: self.announce(index, outcome, watched) })
-    }
-
-    /// Ends the run as cancelled, wherever it is.
-    pub fn cancel(self: &Arc<Self>, index: u32, now: u64) -> Cancelled<W> {
-        let outcome = Outcome::Cancelled;
-        let mut cell = self.cell(index).lock();
-        // A sealed run has ended but for its hooks.
-        if cell.sealed || matches!(cell.stage, Stage::Done { .. } | Stage::Vacant) {
-            return Cancelled::Done;
-        }
-        let started = match cell.stage {
-            Stage::Ready { started, .. }
-            | Stage::Running { started, .. }
-            | Stage::Delayed { started, .. } => started,
-            _ => 0,
-        };
-        let done = Stage::Done { started, ended: now, outcome, output: None };
-        let old = std::mem::replace(&mut cell.stage, done);
-        let watched = cell.watched;
-        drop(cell);
-        let callbacks = self.announce(index, outcome, watched);
-        match old {
-            Stage::Running { kept, .. } => Cancelled::Running(kept, callbacks),
-            Stage::Ready { input, .. } => {
-                if let Some(pool) = &self.pool {
-                    pool.forget(self, index);
-                }
-                Cancelled::Dropped(input, callbacks)
-            }
-            Stage::Parked { input, .. } | Stage::Delayed { input, .. } => {
-                Cancelled::Dropped(input, callbacks)
-            }
-            Stage::Done { .. } | Stage::Vacant => Cancelled::Done,
-        }
-    }
-
-    /// Tells everybody who wants to know; the run's stage is `Done` already.
-    fn announce(&self, index: u32, outcome: Outcome, watched: bool) -> Vec<W::Callback> {
-        let mut callbacks = Vec::new();
-        if watched {
-            let (first, rest) = {
-                let mut side = self.side.lock();
-                let first = match &side.first {
-                    Some((of, _)) if *of == index => side.first.take(),
-                    _ => None,
-                };
-                (first, side.watchers.remove(&index))
-            };
-            for watcher in first.map(|(_, one)| one).into_iter().chain(rest.into_iter().flatten()) {
-                match watcher {
-                    Watcher::Dependent(group, dependent) => group.release(dependent),
-                    Watcher::Inbox(inbox, token) => inbox.deliver(token),
-                    Watcher::Callback(callback) => callbacks.push(callback),
-                }
-            }
-        }
-        let first_failure = outcome.is_failure()
-            && self
-                .first_failed
-                .compare_exchange(NONE, index, Ordering::AcqRel, Ordering::Acquire)
-                .is_ok();
-        let last = self.unsettled.fetch_sub(1, Ordering::AcqRel) == 1;
-        if last || first_failure {
-            let waiting = self.side.lock().whole.clone();
-            for inbox in waiting {
-                inbox.deliver(NONE);
-            }
-        }
-        if last && let Some(pool) = &self.pool {
-            pool.group_closed();
-        }
-        callbacks
-    }
-
-    // --- watchers and notes -----------------------------------------------------------------------------------
-
-    /// Asks to be told when the run ends; hands the watcher back if it has.
-    pub fn watch(&self, index: u32, watcher: Watcher<W>) -> Result<(), Watcher<W>> {
-        let mut cell = self.cell(index).lock();
-        if let Stage::Done { .. } = cell.stage {
-            return Err(watcher);
-        }
-        cell.watched = true;
-        let mut side = self.side.lock();
-        if side.first.is_none() && side.watchers.is_empty() {
-            side.first = Some((index, watcher));
-        } else {
-            side.watchers.entry(index).or_default().push(watcher);
-        }
-        Ok(())
-    }
-
-    /// Takes the watchers of `inbox` off a run.
-    pub fn unwatch(&self, index: u32, inbox: &Arc<Inbox>) {
-        let is_it = |watcher: &Watcher<W>| matches!(watcher, Watcher::Inbox(held, _) if Arc::ptr_eq(held, inbox));
-        let mut side = self.side.lock();
-        if matches!(&side.first, Some((of, watcher)) if *of == index && is_it(watcher)) {
-            side.first = None;
-        }
-        if let Some(watchers) = side.watchers.get_mut(&index) {
-            watchers.retain(|watcher| !is_it(watcher));
-            if watchers.is_empty() {
-                side.watchers.remove(&index);
-            }
-        }
-    }
-
-    /// Rings `inbox` at the first failure and when all have ended.
-    pub fn watch_whole(&self, inbox: &Arc<Inbox>) {
-        self.side.lock().whole.push(Arc::clone(inbox));
-        if self.unsettled() == 0 || self.first_failed().is_some() {
-            inbox.deliver(NONE);
-        }
-    }
-
-    pub fn unwatch_whole(&self, inbox: &Arc<Inbox>) {
-        self.side.lock().whole.retain(|held| !Arc::ptr_eq(held, inbox));
-    }
-
-    pub fn note(&self, index: u32, note: W::Note) {
-        self.side.lock().notes.entry(index).or_default().push(note);
-    }
-
-    pub fn notes<R>(&self, index: u32, look: impl FnOnce(&[W::Note]) -> R) -> R {
-        let side = self.side.lock();
-        look(side.notes.get(&index).map_or(&[], Vec::as_slice))
-    }
-
-    pub fn take_notes(&self, index: u32) -> Option<Vec<W::Note>> {
-        self.side.lock().notes.remove(&index)
-    }
-
     fn cell(&self, index: u32) -> &Mutex<Cell<W>> {
         &self.cells[index as usize]
     }
@@ -673,45 +321,6 @@ impl<W: Work> Drop for Group<W> {
             && let Some(pool) = &self.pool
         {
             pool.group_closed();
-        }
-    }
-}
-
-impl<W: Work> Side<W> {
-    /// Takes out the groups that wait for runs of this one.
-    fn dependents(&mut self) -> Vec<Arc<Group<W>>> {
-        let first = self.first.take().map(|(_, watcher)| watcher);
-        let rest = std::mem::take(&mut self.watchers).into_values().flatten();
-        first
-            .into_iter()
-            .chain(rest)
-            .filter_map(|watcher| match watcher {
-                Watcher::Dependent(group, _) => Some(group),
-                Watcher::Inbox(..) | Watcher::Callback(_) => None,
-            })
-            .collect()
-    }
-}
-
-/// A run that this call has ended.
-pub struct Settled<W: Work> {
-    pub kept: Option<W::Input>,
-    pub callbacks: Vec<W::Callback>,
-}
-
-impl<W: Work> Cell<W> {
-    fn new(stage: Stage<W>) -> Mutex<Self> {
-        Mutex::new(Self { stage, attempt: 0, watched: false, sealed: false })
-    }
-
-    fn phase(&self) -> Phase {
-        match self.stage {
-            Stage::Vacant => Phase::Vacant,
-            Stage::Parked { .. } => Phase::Parked,
-            Stage::Ready { .. } => Phase::Ready,
-            Stage::Running { .. } => Phase::Running,
-            Stage::Delayed { .. } => Phase::Delayed,
-            Stage::Done { outcome, .. } => Phase::Done(outcome),
         }
     }
 }
