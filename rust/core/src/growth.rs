@@ -1,11 +1,19 @@
 //! When a pool whose workers sleep gets another worker.
 //!
-//! Workers run many short runs each, so one is enough as long as runs come and go. A worker inside a run that
-//! sleeps takes no other work, and the pool cannot see inside; it sees that work is ready and nothing has
-//! moved for a while. It then doubles. While the process burns a whole core without finishing anything the
-//! runs compute rather than sleep, and another thread would only fight for the interpreter: growth is then slow
-//! (runs may still wait for each other, so it never stops).
+//! A worker inside a run that sleeps takes no other work, and the pool cannot see inside; it sees that work is ready
+//! and nothing has moved for a while. It then doubles. While the process burns a whole core without finishing
+//! anything the runs compute rather than sleep, and another thread would only fight for the interpreter: growth is
+//! then slow (runs may still wait for each other, so it never stops).
+//!
+//! While runs come and go, the use of the processor over the last [`WINDOW`] says what more workers would do:
+//!
+//! | use | the runs | the pool |
+//! |---|---|---|
+//! | less than half a core | mostly sleep | doubles |
+//! | nearly a core for each worker, with long runs | compute without the interpreter, or there is one worker | one more, up to the cores |
+//! | else | share the interpreter | stays |
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// How often a pool is looked at that has more ready work than workers who come for it.
@@ -15,6 +23,15 @@ const FIRST_SLOW: u32 = 64;
 /// How far back the use of the processor is looked at, at least. The kernel books the time of a thread that runs on
 /// another processor at its own ticks, every 1 to 10 ms: over less, a process that computes can look idle.
 const WINDOW: Duration = Duration::from_millis(20);
+
+/// Runs that take less are about the interpreter, whatever they do.
+const LONG_RUN: Duration = Duration::from_micros(100);
+
+/// How many threads can compute at a time.
+pub(crate) fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
 
 /// What the pool looks like at a tick.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +48,16 @@ pub struct Sight {
     pub progress: u64,
     /// Processor time of the process.
     pub cpu: Duration,
+    pub cores: usize,
     pub now: Duration,
+}
+
+/// Where a window began.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    now: Duration,
+    cpu: Duration,
+    progress: u64,
 }
 
 /// The memory of the policy, one a pool.
@@ -41,20 +67,23 @@ pub struct Growth {
     still_ticks: u32,
     patience: u32,
     seen: Duration,
-    /// Time and processor time where this window and the one before began.
-    marks: [(Duration, Duration); 2],
+    /// This window and the one before.
+    marks: [Mark; 2],
+    /// When workers were last added while runs came and went.
+    stepped: Duration,
 }
 
 impl Growth {
     /// How many more workers to put to work now, idle ones or new ones.
     pub fn tick(&mut self, sight: Sight) -> usize {
         let moved = sight.progress != self.progress || sight.starting > 0;
+        self.mark(sight);
         let busy = self.is_busy(sight);
         (self.progress, self.seen) = (sight.progress, sight.now);
         if moved {
             self.still_ticks = 0;
             if sight.workers > 0 {
-                return 0;
+                return self.step(sight);
             }
         }
         self.still_ticks += 1;
@@ -76,18 +105,44 @@ impl Growth {
         sight.workers.min(sight.ready).min(sight.free_slots)
     }
 
-    /// Whether the process has used a quarter of a core since the window before this one began; true while that is too short
-    /// a time to tell.
-    fn is_busy(&mut self, sight: Sight) -> bool {
-        let here = (sight.now, sight.cpu);
+    /// How many more while runs come and go.
+    fn step(&mut self, sight: Sight) -> usize {
+        let wall = sight.now.saturating_sub(self.marks[0].now);
+        let idle = sight.ready == 0 || sight.free_slots == 0 || sight.starting > 0;
+        if idle || wall < WINDOW || sight.now.saturating_sub(self.stepped) < 2 * WINDOW {
+            return 0;
+        }
+        let used = sight.cpu.saturating_sub(self.marks[0].cpu).as_secs_f64() / wall.as_secs_f64();
+        // Each run counts twice: taken, and ended.
+        let runs = (sight.progress - self.marks[0].progress) / 2;
+        #[allow(clippy::cast_precision_loss)] // small numbers
+        let (workers, runs) = (sight.workers as f64, runs as f64);
+        let is_long = wall.as_secs_f64() * workers > LONG_RUN.as_secs_f64() * runs;
+        let wanted = if used < 0.5 {
+            sight.workers
+        } else {
+            usize::from(is_long && used > 0.8 * workers && sight.workers < sight.cores)
+        };
+        if wanted > 0 {
+            self.stepped = sight.now;
+        }
+        wanted.min(sight.ready).min(sight.free_slots)
+    }
+
+    fn mark(&mut self, sight: Sight) {
+        let here = Mark { now: sight.now, cpu: sight.cpu, progress: sight.progress };
         if sight.now.saturating_sub(self.seen) > WINDOW {
             self.marks = [here; 2]; // nobody looked for a while
-        } else if sight.now.saturating_sub(self.marks[1].0) >= WINDOW {
+        } else if sight.now.saturating_sub(self.marks[1].now) >= WINDOW {
             self.marks = [self.marks[1], here];
         }
-        let (since, used) = self.marks[0];
-        let wall = sight.now.saturating_sub(since);
-        wall < WINDOW || sight.cpu.saturating_sub(used) * 4 >= wall
+    }
+
+    /// Whether the process has used a quarter of a core since the window before this one began; true while that is too short
+    /// a time to tell.
+    fn is_busy(&self, sight: Sight) -> bool {
+        let wall = sight.now.saturating_sub(self.marks[0].now);
+        wall < WINDOW || sight.cpu.saturating_sub(self.marks[0].cpu) * 4 >= wall
     }
 }
 
@@ -104,6 +159,7 @@ mod tests {
             free_slots: 10_000,
             progress,
             cpu: now.mul_f64(cpu_share),
+            cores: 4,
             now,
         }
     }
@@ -134,12 +190,36 @@ mod tests {
         }
     }
 
+    /// How many workers there are after a second in which each run takes so many microseconds.
+    fn after_a_second(run: u64, cpu_share: impl Fn(usize) -> f64) -> usize {
+        let (mut growth, mut workers, mut cpu) = (Growth::default(), 1, Duration::ZERO);
+        let mut progress = 0;
+        for tick in 1..1_000 {
+            cpu += TICK.mul_f64(cpu_share(workers));
+            progress += 2 * workers as u64 * 1_000_000 / run / 1_000;
+            progress += u64::from(tick % 2 == 0); // it always moves
+            workers += growth.tick(Sight { cpu, ..sight(tick, workers, progress, 0.0) });
+        }
+        workers
+    }
+
     #[test]
-    fn a_pool_that_moves_does_not_grow() {
-        let mut growth = Growth::default();
-        let started: usize =
-            (1..1_000).map(|tick| growth.tick(sight(tick, 1, u64::from(tick), 0.05))).sum();
-        assert_eq!(started, 0);
+    #[allow(clippy::cast_precision_loss)] // a few workers
+    fn runs_that_sleep_for_a_short_time_get_workers_until_they_fill_half_a_core() {
+        let workers = after_a_second(1_000, |workers| 0.02 * workers as f64);
+        assert!((16..=64).contains(&workers), "{workers}");
+    }
+
+    #[test]
+    #[allow(clippy::cast_precision_loss)] // a few workers
+    fn runs_that_compute_without_the_interpreter_get_a_worker_for_each_core() {
+        assert_eq!(after_a_second(5_000, |workers| workers as f64), 4);
+    }
+
+    #[test]
+    fn runs_that_share_the_interpreter_get_one_worker_more_at_most() {
+        assert_eq!(after_a_second(5_000, |_| 1.0), 2);
+        assert_eq!(after_a_second(10, |_| 1.0), 1);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::group::{Group, Work};
-use crate::growth::{Growth, Sight};
+use crate::growth::{self, Growth, Sight};
 use crate::inbox::Inbox;
 pub use crate::queue::{Job, Lane};
 use crate::queue::{Popped, Queue};
@@ -266,6 +266,7 @@ impl<W: Work> Pool<W> {
             free_slots: self.max_slots.saturating_sub(state.active),
             progress: state.progress,
             cpu,
+            cores: growth::cores(),
             now,
         };
         let wanted = state.growth.tick(sight);
