@@ -24,6 +24,9 @@ const FIRST_SLOW: u32 = 64;
 /// another processor at its own ticks, every 1 to 10 ms: over less, a process that computes can look idle.
 const WINDOW: Duration = Duration::from_millis(20);
 
+/// Workers that were added and did not help: more are tried after this long.
+const SECOND_TRY: Duration = Duration::from_secs(1);
+
 /// Runs that take less are about the interpreter, whatever they do.
 const LONG_RUN: Duration = Duration::from_micros(100);
 
@@ -69,8 +72,9 @@ pub struct Growth {
     seen: Duration,
     /// This window and the one before.
     marks: [Mark; 2],
-    /// When workers were last added while runs came and went.
+    /// When workers were last added while runs came and went, and how many ended in a second before.
     stepped: Duration,
+    rate: f64,
 }
 
 impl Growth {
@@ -109,7 +113,7 @@ impl Growth {
     fn step(&mut self, sight: Sight) -> usize {
         let wall = sight.now.saturating_sub(self.marks[0].now);
         let idle = sight.ready == 0 || sight.free_slots == 0 || sight.starting > 0;
-        if idle || wall < WINDOW || sight.now.saturating_sub(self.stepped) < 2 * WINDOW {
+        if idle || wall < WINDOW || self.marks[0].now < self.stepped {
             return 0;
         }
         let used = sight.cpu.saturating_sub(self.marks[0].cpu).as_secs_f64() / wall.as_secs_f64();
@@ -118,13 +122,18 @@ impl Growth {
         #[allow(clippy::cast_precision_loss)] // small numbers
         let (workers, runs) = (sight.workers as f64, runs as f64);
         let is_long = wall.as_secs_f64() * workers > LONG_RUN.as_secs_f64() * runs;
+        // On a machine that others keep busy a process that computes looks idle, but more workers do not help it.
+        let rate = runs / wall.as_secs_f64();
+        if rate < 1.15 * self.rate && sight.now.saturating_sub(self.stepped) < SECOND_TRY {
+            return 0;
+        }
         let wanted = if used < 0.5 {
             sight.workers
         } else {
             usize::from(is_long && used > 0.8 * workers && sight.workers < sight.cores)
         };
         if wanted > 0 {
-            self.stepped = sight.now;
+            (self.stepped, self.rate) = (sight.now, rate);
         }
         wanted.min(sight.ready).min(sight.free_slots)
     }
