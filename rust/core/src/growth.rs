@@ -202,11 +202,12 @@ mod tests {
     /// How many workers there are after a second in which each run takes so many microseconds.
     fn after_a_second(run: u64, cpu_share: impl Fn(usize) -> f64) -> usize {
         let (mut growth, mut workers, mut cpu) = (Growth::default(), 1, Duration::ZERO);
-        let mut progress = 0;
+        let mut worked = 0;
         for tick in 1..1_000 {
             cpu += TICK.mul_f64(cpu_share(workers));
-            progress += 2 * workers as u64 * 1_000_000 / run / 1_000;
-            progress += u64::from(tick % 2 == 0); // it always moves
+            worked += 1_000 * workers as u64;
+            // It always moves.
+            let progress = 2 * worked / run + u64::from(tick);
             workers += growth.tick(Sight { cpu, ..sight(tick, workers, progress, 0.0) });
         }
         workers
