@@ -88,7 +88,7 @@ def test_a_parameter_may_be_named_as_those_of_methods(way):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_waited_for_ends_first(way):
-    """FL-20, FL-75"""
+    """FL-20, FL-75, tasks.md 24.7"""
     order = []
 
     @task

@@ -176,7 +176,7 @@ def test_there_is_no_version_without_a_file():
 
 @pytest.mark.parametrize("name", ["return_state", "wait_for"])
 def test_names_of_the_call_are_not_for_parameters(name):
-    """FL-05"""
+    """FL-05, tasks.md 14.3"""
     names = {}
     exec(f"def fn({name}):\n    pass\n", names)
     with pytest.raises(ReservedArgumentError, match=name):

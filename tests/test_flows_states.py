@@ -215,7 +215,7 @@ def test_a_run_cannot_end_in_a_state_that_has_no_end(ran, way, state):
 
 
 def test_a_subflow_with_a_failed_upstream(logs, way):
-    """4.4 failed upstream, W04, D7"""
+    """4.4 failed upstream, W04, D7, tasks.md 24.7"""
     hooks = []
 
     @task

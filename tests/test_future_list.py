@@ -83,6 +83,16 @@ def test_a_map_gives_a_list_of_futures_in_the_order_of_its_items():
     assert type(futures[:2]) is list
 
 
+def test_a_list_of_futures_counts_as_an_iterator_that_is_at_its_end():
+    """19.1"""
+    futures = add.map([1, 2])
+    assert isinstance(futures, Iterator)
+    with pytest.raises(StopIteration):
+        next(futures)
+    assert add.map(futures).result() == [3, 4]
+    assert add.submit(1, wait_for=futures).result() == 2
+
+
 def test_wait_returns_nothing_whatever_the_runs_come_to():
     """FU-10, 19.2"""
     gates = Gates(1, ValueError("no"), 2)

@@ -12,7 +12,7 @@ from ways import WAYS, run
 from oxtask import flow, get_run_logger, task
 from oxtask._internal.task_runs import log_of
 from oxtask.context import FlowRunContext, TaskRunContext
-from oxtask.states import Completed
+from oxtask.states import Cancelled, Completed, Failed
 
 each_way = pytest.mark.parametrize("way", WAYS)
 
@@ -28,6 +28,14 @@ def works(count):
 def fails_once(count):
     if count == 1:
         raise ValueError("no")
+
+
+class Stop(BaseException):
+    """An exception that is no `Exception`."""
+
+
+def stop():
+    raise Stop("stop")
 
 
 def records(seen, *, is_async=False):
@@ -64,8 +72,9 @@ def test_a_hook_gets_the_task_the_run_and_the_state(way, is_async):
 
 
 @each_way
-def test_hooks_of_attempts_come_before_each_body(way):
-    """11.2, TE-51, TE-28"""
+@pytest.mark.parametrize("delay", [0, 0.005])
+def test_hooks_of_attempts_come_before_each_body(way, delay):
+    """11.2, TE-51, TE-28: of attempts that follow at once and of those that come later"""
     seen = []
 
     def body(count):
@@ -75,7 +84,7 @@ def test_hooks_of_attempts_come_before_each_body(way):
     def hook(task, task_run, state):
         seen.append((state.name, task_run.run_count, task_run.state is state))
 
-    run(way, body, hooks=False, on_running=[hook], retries=1)
+    run(way, body, hooks=False, on_running=[hook], retries=1, retry_delay_seconds=delay)
     assert seen == [("Running", 1, True), "body 1", ("Retrying", 2, True), "body 2"]
 
 
@@ -86,6 +95,33 @@ def test_a_failure_hook_is_called_at_the_end_only(way):
     run(way, fails, hooks=False, on_failure=[records(seen)], retries=2)
     assert [state.name for _, _, state in seen] == ["Failed"]
     assert seen[0][1].run_count == 3
+
+
+def times_out(count):
+    raise TimeoutError("no")
+
+
+@each_way
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [(times_out, "TimedOut"), (lambda count: Failed(message="mine", name="Odd"), "Odd")],
+)
+def test_failed_states_of_any_name_are_failures(way, body, name):
+    """11.4"""
+    ran = run(way, body)
+    assert ran.hooks == ["running", "failure"]
+    assert ran.state.name == name
+
+
+@each_way
+@pytest.mark.parametrize(
+    ("body", "name"), [(lambda count: Cancelled(), "Cancelled"), (lambda count: stop(), "Crashed")]
+)
+def test_no_hook_is_called_for_other_ends(way, body, name):
+    """11.5"""
+    ran = run(way, body)
+    assert ran.hooks == ["running"]
+    assert ran.state.name == name
 
 
 @each_way
@@ -144,10 +180,6 @@ def test_a_hook_that_fails_is_logged_and_the_others_run(way, is_async, lines, ca
     errors = [line for line in lines("ERROR") if f"running hook '{hook.__name__}'" in line]
     assert len(errors) == 2
     assert "LookupError: broken hook" in caplog.text
-
-
-class Stop(BaseException):
-    """An exception that is no `Exception`."""
 
 
 @each_way

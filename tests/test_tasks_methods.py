@@ -10,7 +10,7 @@ import threading
 import weakref
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PydanticUserError
 
 from oxtask import Task, flow, task
 from oxtask._internal.task_runs import log_of
@@ -117,18 +117,22 @@ def test_an_object_is_not_kept_alive():
 
 def test_threads_do_not_mix_bindings():
     """9.2d, W13"""
-    wrong = []
+    wrong, right = [], []
+    barrier = threading.Barrier(8)
 
     def access(value):
         holder = Holder(value)
-        wrong.extend(1 for _ in range(300) if holder.plus() != value)
+        barrier.wait(10)
+        for _ in range(5_000):
+            (right if holder.plus() == value else wrong).append(value)
 
-    threads = [threading.Thread(target=access, args=(value,)) for value in range(6)]
+    threads = [threading.Thread(target=access, args=(value,)) for value in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert wrong == []
+    assert len(right) == 40_000
 
 
 def test_a_model_can_have_task_methods():
@@ -144,6 +148,16 @@ def test_a_model_can_have_task_methods():
 
     assert Model(x=4).double() == 8
     assert flow(lambda: Model(x=4).double.submit().result())() == 8
+
+
+def test_a_model_must_be_told_that_tasks_are_no_fields():
+    """9.11: the error is pydantic's, as for any object that is no function"""
+    with pytest.raises(PydanticUserError, match="non-annotated attribute"):
+
+        class Model(BaseModel):
+            @task
+            def method(self):
+                return None
 
 
 class Empty:

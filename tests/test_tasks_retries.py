@@ -273,7 +273,7 @@ def test_an_interrupt_ends_the_delay_of_a_direct_call():
 
 @each_way
 def test_retries_are_logged(way, lines):
-    """28.5, TE-41"""
+    """28.5, 42.12, TE-41"""
     run(way, fails, hooks=False, retries=2, retry_delay_seconds=[0, SHORT])
     text = "Task run failed with exception: ValueError"
     assert [line for line in lines("INFO") if line.startswith(text)] == [

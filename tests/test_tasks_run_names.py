@@ -96,10 +96,21 @@ def test_a_template_sees_results_in_place_of_futures():
 
 
 def test_a_template_does_not_reach_into_the_inside_of_objects():
-    """16.3: no way to globals through a name"""
-    made = task(lambda x: x, task_run_name="{x.__class__}")
-    with pytest.raises(ValueError, match="begins with an underscore"):
-        made(1)
+    """16.3: no way to globals through a name, nor through a format within a format"""
+    for template in ("{x.__class__}", "{x.real._private}", "{x[0].__init__}", "{x:{x.__doc__}}"):
+        with pytest.raises(ValueError, match="begins with an underscore"):
+            task(lambda x: x, task_run_name=template)(1)
+
+
+@pytest.mark.parametrize("template", ["{_x}", "{y[_k]}", "{y[a._k]}"])
+def test_parameters_and_keys_may_begin_with_an_underscore(template):
+    """16.3: they are the program's own"""
+
+    @task(task_run_name=template)
+    def named(_x, y):
+        return TaskRunContext.get().task_run.name
+
+    assert named("1", {"_k": "1", "a._k": "1"}) == "1"
 
 
 def test_an_unknown_field_fails_the_run():

@@ -59,6 +59,27 @@ def test_submit_is_sync_in_async_flows_too(made):
     assert asyncio.run(main()) == 2
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_async_tasks_run_on_an_event_loop_of_their_own(is_async):
+    """17.9: not on that of the flow, which may be blocked"""
+
+    @task
+    async def loop():
+        await asyncio.sleep(0)
+        return asyncio.get_running_loop(), threading.get_ident()
+
+    def main():
+        return loop.submit().result(), threading.get_ident()
+
+    async def amain():
+        (own, thread), here = main()
+        assert own is not asyncio.get_running_loop()
+        return (own, thread), here
+
+    (_, thread), here = asyncio.run(flow(amain)()) if is_async else flow(main)()
+    assert thread != here
+
+
 def test_submit_needs_a_flow():
     """17.2"""
     with pytest.raises(RuntimeError, match=r"Unable to determine task runner.*'add'"):

@@ -158,6 +158,39 @@ def test_a_state_of_a_flow_run_names_that_run():
     main()
 
 
+def test_a_flow_may_return_the_state_of_a_run_that_never_started():
+    """23.6"""
+
+    @flow
+    def main():
+        future = not_ready()
+        future.wait()
+        return quote(future.state)
+
+    assert main().unquote().name == "NotReady"
+
+
+def test_a_flow_fails_by_asking_for_the_result_of_a_run_that_never_started():
+    """23.6, 42.24"""
+    state = flow(lambda: not_ready().result())(return_state=True)
+    assert state.is_failed()
+    assert "UnfinishedRun" in state.message
+
+
+def test_a_run_and_its_downstreams_end_whether_or_not_the_flow_waits_for_them():
+    """23.7: nothing is left pending at the end of a flow, so nothing needs to be said of it"""
+    futures = []
+
+    @flow
+    def main():
+        futures.append(one.submit())
+        futures.append(identity.submit(futures[0]))
+        futures.append(identity.submit(futures[1], wait_for=futures[0]))
+
+    main()
+    assert [future.result() for future in futures] == [1, 1, 1]
+
+
 # --- wait_for -------------------------------------------------------------------------------------
 
 

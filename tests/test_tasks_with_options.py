@@ -224,6 +224,15 @@ def test_a_key_function_survives_another_policy():
     assert task(fn, cache_key_fn=hook).with_options(cache_policy=None).cache_key_fn is hook
 
 
+@pytest.mark.parametrize("given", [None, True, False])
+def test_what_follows_from_options_is_not_taken_for_one(given):
+    """4.12, 10.12"""
+    base = task(fn, persist_result=given)
+    assert base.with_options(name="n").persist_result is given
+    named = base.with_options(result_serializer="json").with_options(result_serializer=None)
+    assert (named.persist_result, named.result_serializer) == (given, None)
+
+
 def test_options_are_checked_again():
     """10.11"""
     with pytest.raises(TypeError, match="Invalid `retry_delay_seconds`"):

@@ -7,13 +7,23 @@ Python return their own subclasses of `Future`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, overload
+from collections.abc import Iterator
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    NamedTuple,
+    NoReturn,
+    TypeVar,
+    overload,
+)
 
 from oxtask import _core
 from oxtask._core import TaskRunFuture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from uuid import UUID
 
     from oxtask.states import State
@@ -130,7 +140,10 @@ else:
 
 
 class FutureList(list["Future[R]"], Generic[R]):
-    """The futures of a map, in the order of its items."""
+    """The futures of a map, in the order of its items.
+
+    It counts as an iterator for programs that ask for one, though ``next`` finds nothing in it.
+    """
 
     def wait(self, timeout: float | None = None) -> None:
         """Block until all runs have ended, at most ``timeout`` seconds; never raises for the runs.
@@ -176,6 +189,12 @@ class FutureList(list["Future[R]"], Generic[R]):
         if values is not None:
             return values
         return [future.result(raise_on_failure=raise_on_failure) for future in self]
+
+    def __next__(self) -> NoReturn:
+        raise StopIteration
+
+
+Iterator.register(FutureList)
 
 
 def _wait_all(

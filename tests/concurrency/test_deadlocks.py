@@ -183,7 +183,7 @@ def test_a_cycle_through_a_wait_for_many(how, ask):
 
 
 def test_a_run_whose_wait_for_got_its_own_future_later():
-    """24.5, TE-66"""
+    """24.5, 42.10, TE-66"""
     gate, upstream = threading.Event(), []
 
     @task

@@ -50,13 +50,15 @@ def custom_name(template: str | Callable[..., str], parameters: dict[str, Any], 
 
 
 def _formatter() -> Formatter:
-    from string import Formatter  # noqa: PLC0415 - start-up time
+    from _string import formatter_field_name_split  # noqa: PLC0415 - start-up time
+    from string import Formatter  # noqa: PLC0415
 
     class NameFormatter(Formatter):
         """`str.format` without a way into the inside of objects."""
 
         def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
-            if "._" in field_name:
+            _, steps = formatter_field_name_split(field_name)
+            if any(is_attribute and name.startswith("_") for is_attribute, name in steps):
                 msg = (
                     f"the template field {field_name!r} reaches for an attribute that begins with "
                     "an underscore; name a parameter or a public attribute of one"

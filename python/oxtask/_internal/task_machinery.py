@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
 from oxtask._internal.option_signatures import InstanceSignature
+from oxtask._internal.task_background import TaskBackground
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from oxtask.utilities.callables import SignaturePlan
 
 
-class TaskMachinery(_core.TaskBase):
+class TaskMachinery(TaskBackground, _core.TaskBase):
     """The base of `oxtask.Task`."""
 
     if TYPE_CHECKING:
