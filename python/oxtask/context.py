@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from oxtask._internal.result_links import ResultLinks
     from oxtask.client.schemas.objects import FlowRun, TaskRun
     from oxtask.flows import Flow
     from oxtask.task_runners import TaskRunner
@@ -177,6 +178,12 @@ def _dict(_: ContextModel) -> dict[Any, Any]:
     return {}
 
 
+def _result_links(_: ContextModel) -> ResultLinks:
+    from oxtask._internal.result_links import ResultLinks  # noqa: PLC0415 - a cycle else
+
+    return ResultLinks()
+
+
 class FlowRunContext(ContextModel):
     """The context of an attempt of a flow run.
 
@@ -190,9 +197,9 @@ class FlowRunContext(ContextModel):
         detached: Whether the run is carried on in another process.
         result_store: Where results are stored, or ``None``.
         persist_result: Whether they are.
-        task_run_dynamic_keys: Left empty, as are the next three.
+        task_run_dynamic_keys: Left empty, as are the next and ``task_run_assets``.
         observed_flow_pauses: See ``task_run_dynamic_keys``.
-        run_results: See ``task_run_dynamic_keys``.
+        run_results: Which run produced an object; left empty unless ``tasks.track_inputs`` is set.
         task_run_assets: See ``task_run_dynamic_keys``.
         events: ``None``.
         start_time: When the attempt began.
@@ -205,7 +212,7 @@ class FlowRunContext(ContextModel):
     _made: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
         "task_run_dynamic_keys": _dict,
         "observed_flow_pauses": _dict,
-        "run_results": _dict,
+        "run_results": _result_links,
         "task_run_assets": _dict,
         "start_time": _start_time,
     }
@@ -221,7 +228,7 @@ class FlowRunContext(ContextModel):
     persist_result: bool = False
     task_run_dynamic_keys: dict[str, Any]
     observed_flow_pauses: dict[str, int]
-    run_results: dict[int, Any]
+    run_results: ResultLinks
     task_run_assets: dict[Any, Any]
     events: Any = None
     start_time: datetime

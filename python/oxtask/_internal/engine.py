@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from oxtask._internal import log_lines
 from oxtask._internal.deadlines import BodyTimedOut, awithin
 from oxtask._internal.log_lines import MAX_REPR_LENGTH
-from oxtask._internal.state import engine_state, is_state, is_state_iterable
+from oxtask._internal.state import engine_state, is_state, is_state_iterable, unwrap
 from oxtask._internal.state_types import StateType
 from oxtask._internal.steps import (
     Answer,
@@ -41,6 +41,7 @@ from oxtask._internal.task_runs import (
     awaiting_retry,
     final_state,
     new_log,
+    tracks_inputs,
 )
 from oxtask._internal.text import short_repr
 from oxtask.exceptions import TaskRunTimeoutError, UpstreamTaskError
@@ -91,10 +92,8 @@ class RunInterrupted(BaseException):
 def life(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
     """Run a task up to its end, or up to a retry that must wait."""
     try:
-        log: RunLog[Any] | None = run.record
-        if log is None:
-            log = new_log(run.future)
-            run.set_record(log)
+        log: RunLog[Any] = run.record or new_record(run)
+        if not log.record.run_count:
             log_lines.created(log, run.task)
             failure = name_run(run.task, log, args, kwargs)
             if failure is not None:
@@ -107,6 +106,17 @@ def life(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
         return (yield from end(run, CRASHED, error))
     finally:
         del run
+
+
+def new_record(run: Run) -> RunLog[Any]:
+    """Make the record of a run."""
+    if tracks_inputs():
+        from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
+
+        return tracking.note(run)
+    log = new_log(run.future)
+    run.set_record(log)
+    return log
 
 
 def attempts(run: Run, log: RunLog[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
@@ -218,6 +228,10 @@ def conclude(run: Run, code: int, output: Any) -> Steps:
     log: RunLog[Any] = run.record
     state = final_state(code, output, time.time_ns())
     log.enter(state)
+    if tracks_inputs():
+        from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
+
+        tracking.link(log, unwrap(state.data))
     if code == CRASHED:
         log_lines.crashed(log, task, state, output)
     try:
@@ -398,8 +412,7 @@ def unresolved(run: Run, error: BaseException) -> Answer:
     """Tell how a run ended whose inputs could not be resolved."""
     if isinstance(error, UpstreamTaskError):
         return refuse(run, error)
-    log = run.record or new_log(run.future)
-    run.set_record(log)
+    log = run.record or new_record(run)
     code = FAILED if isinstance(error, Exception) else CRASHED
     if code == FAILED:
         log_lines.failed(log, run.task, error)

@@ -15,6 +15,7 @@ from oxtask._internal.deadlines import BodyTimedOut
 from oxtask._internal.engine import Body, Call, hooks
 from oxtask._internal.state import engine_state, is_state
 from oxtask._internal.state_types import StateType
+from oxtask._internal.task_runs import tracks_inputs
 from oxtask.exceptions import (
     FlowRunTimeoutError,
     OxtaskSignal,
@@ -245,12 +246,24 @@ class _Shielded:
         return task.result()
 
 
+def _link(running: FlowRunning) -> None:
+    """Let the flow around this one know what came from it."""
+    if running.is_subflow and tracks_inputs():
+        from oxtask._internal.result_links import (  # noqa: PLC0415 - start-up time
+            RunType,
+            link_result,
+        )
+
+        link_result(running.state, running.value, RunType.FLOW_RUN)
+
+
 def conclude(running: FlowRunning, *, return_state: bool) -> Any:
     """Return or raise what the run came to."""
     error = running.error
     try:
         if error is not None and not (return_state and isinstance(error, Exception)):
             raise error
+        _link(running)
         if return_state:
             return running.state
         if is_state(running.value):

@@ -34,6 +34,7 @@ MODULES = (
     "oxtask._internal.state_conversions",
     "oxtask._internal.stream",
     "oxtask._internal.task_runs",
+    "oxtask._internal.tracking",
     "oxtask.utilities.callables",
     "uuid",
 )

@@ -22,6 +22,7 @@ from oxtask._internal.steps import (
     call_step,
     drive,
 )
+from oxtask._internal.task_runs import tracks_inputs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -124,6 +125,14 @@ class _Producing:
         """Let the body go on with an exception."""
         self._error = error
 
+    def _hand_over(self) -> None:
+        """Note where the item comes from, if somebody wants to know."""
+        log = self._production.direct.run.record
+        if tracks_inputs() and log is not None:
+            from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
+
+            self._production.context.run(tracking.link, log, self.item)
+
     def _begin(self) -> None:
         step = self._step
         self._body = self._production.context.run(step.function, *step.args, **step.kwargs)
@@ -148,6 +157,7 @@ class _Producing:
             self._production.fail(error)
             return False
         self._count(since)
+        self._hand_over()
         return True
 
     def _resume(self) -> Any:
@@ -182,6 +192,7 @@ class _Producing:
             self._production.fail(error)
             return False
         self._count(since)
+        self._hand_over()
         return True
 
     async def _aresume(self) -> Any:

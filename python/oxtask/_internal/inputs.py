@@ -17,6 +17,7 @@ from oxtask._internal.task_runs import (
     CHOSEN_FAILED,
     COMPLETED,
     NOT_READY,
+    tracks_inputs,
 )
 from oxtask.exceptions import CancelledRun, OxtaskException, UpstreamTaskError
 from oxtask.futures import Future
@@ -59,7 +60,7 @@ def _record_types() -> tuple[type, ...]:
 
 
 def _is_under(kind: type[BaseAnnotation[Any]], context: dict[str, Any]) -> bool:
-    return any(isinstance(held, kind) for held in context["annotations"])
+    return any(isinstance(held, kind) for held in context.get("annotations", ()))
 
 
 def native_futures(value: Any) -> list[Any]:
@@ -85,7 +86,7 @@ def resolve_one(value: Any) -> Any:
     """Return a value with results in place of futures and states."""
     return visit_collection(
         value,
-        _resolve_visit,
+        resolve_visit,
         context={"annotations": ()},
         return_data=True,
         remove_annotations=True,
@@ -99,18 +100,22 @@ def resolve_arguments(value: Any) -> Any:
         UpstreamTaskError: If an upstream run did not complete.
         OxtaskException: If the walk itself failed.
     """
+    _note_sources()
     try:
         return resolve_one(value)
     except OxtaskException:
         raise
     except Exception as error:
-        where = _parameter_at_fault(value)
-        msg = (
-            f"Failed to resolve inputs in parameter {where!r}. If its type is not supported, wrap "
-            "the argument in `quote` to leave it as it is, or in `opaque` to keep oxtask from "
-            "looking inside."
-        )
-        raise OxtaskException(msg) from error
+        raise OxtaskException(failure_message(_parameter_at_fault(value))) from error
+
+
+def failure_message(parameter: str) -> str:
+    """Say that an argument cannot be walked, and what to do about it."""
+    return (
+        f"Failed to resolve inputs in parameter {parameter!r}. If its type is not supported, wrap "
+        "the argument in `quote` to leave it as it is, or in `opaque` to keep oxtask from "
+        "looking inside."
+    )
 
 
 def _parameter_at_fault(value: Any) -> str:
@@ -138,7 +143,8 @@ def _arguments_in(value: Any) -> Iterator[tuple[str, Any]]:
     yield from kwargs.items()
 
 
-def _resolve_visit(item: Any, context: dict[str, Any]) -> Any:
+def resolve_visit(item: Any, context: dict[str, Any]) -> Any:
+    """Return the result of a future or a state, as the annotations around it will have it."""
     if _is_under(quote, context):
         raise StopVisiting
     is_opaque = _is_under(opaque, context)
@@ -146,7 +152,7 @@ def _resolve_visit(item: Any, context: dict[str, Any]) -> Any:
         # The walk ends here, but the annotations inside have their say.
         if isinstance(item, quote):
             return item.unwrap()
-        return _resolve_visit(item.unwrap(), {"annotations": (*context["annotations"], item)})
+        return resolve_visit(item.unwrap(), {"annotations": (*context["annotations"], item)})
     allow_failed = _is_under(allow_failure, context)
     value = item
     if isinstance(item, (_core.TaskRunFuture, Future)):
@@ -217,7 +223,15 @@ def check_wait_for(wait_for: Any) -> None:
     Raises:
         UpstreamTaskError: If something did not.
     """
+    _note_sources()
     resolve_one(wait_for)
+
+
+def _note_sources() -> None:
+    if tracks_inputs():
+        from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
+
+        tracking.note_current()
 
 
 def materialised(wait_for: Any) -> Any:

@@ -50,7 +50,10 @@ def custom_name(template: str | Callable[..., str], parameters: dict[str, Any], 
 
 
 def _formatter() -> Formatter:
-    from _string import formatter_field_name_split  # noqa: PLC0415 - start-up time
+    # What `string.Formatter` itself takes names apart with.
+    from _string import (  # type: ignore[import-not-found] # noqa: PLC0415 - start-up time
+        formatter_field_name_split,
+    )
     from string import Formatter  # noqa: PLC0415
 
     class NameFormatter(Formatter):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
 from oxtask._internal import functions, log_lines
+from oxtask._internal.task_runs import tracks_inputs
 from oxtask.utilities._binding import (
     POSITIONAL_ONLY,
     POSITIONAL_OR_KEYWORD,
@@ -73,6 +74,7 @@ def is_rich(task: TaskMachinery) -> bool:
         or task.log_prints
         or (task.log_prints is None and _flow_may_log_prints())
         or log_lines.is_on(log_lines.INFO)
+        or tracks_inputs()
     )
 
 

@@ -90,7 +90,7 @@ class TasksRunnerSettings(SettingsGroup):
 
 
 class TasksSettings(SettingsGroup):
-    """Defaults of tasks. The first four are read when a task is made, `refresh_cache` by a run."""
+    """Defaults of tasks. The first four are read when a task is made, the others by runs."""
 
     default_retries: int = declare(
         COUNT, 0, "Retries of a task that does not say.", ("TASK_DEFAULT_RETRIES",)
@@ -107,6 +107,9 @@ class TasksSettings(SettingsGroup):
     disable_caching: bool = declare(BOOLEAN, False, "No task is cached, whatever it says.")
     refresh_cache: bool = declare(
         BOOLEAN, False, "Compute and store anew, in tasks that do not say."
+    )
+    track_inputs: bool = declare(
+        BOOLEAN, False, "Record which runs arguments come from; read when a task is first used."
     )
     runner: TasksRunnerSettings = group(TasksRunnerSettings)
 
