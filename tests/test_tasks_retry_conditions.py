@@ -107,6 +107,21 @@ def test_a_condition_that_raises_is_logged_and_the_failure_stands(way, lines, ca
 
 
 @each_way
+def test_an_answer_that_is_neither_true_nor_false_is_an_error_of_the_condition(way, lines):
+    """28.4, N5"""
+
+    class Neither:
+        def __bool__(self):
+            raise LookupError("neither")
+
+    ran = run(way, fails, retries=3, retry_condition_fn=lambda *_: Neither())
+    assert ran.bodies == 1
+    assert ran.error.args == (1,)
+    assert ran.history == ["Pending", "Running", "Failed"]
+    assert any("`retry_condition_fn`" in line for line in lines("ERROR"))
+
+
+@each_way
 def test_a_declined_retry_is_logged_like_a_failure(way, lines, caplog):
     """TE-40, W03"""
     run(way, fails, retries=3, retry_condition_fn=lambda *_: False)

@@ -158,6 +158,22 @@ def test_a_subclass_stays_one():
     assert type(Special(fn).with_options(name="n")) is Special
 
 
+def test_a_subclass_may_have_a_constructor_of_its_own():
+    """10.1, W16: what it keeps is kept"""
+
+    class Owned(Task):
+        def __init__(self, fn, owner, **options):
+            super().__init__(fn, **options)
+            self.owner = owner
+
+    made = Owned(fn, "me", retries=1)
+    made.note = "mine"
+    new = made.with_options(name="n")
+    assert (new.owner, new.note, new.name, new.retries) == ("me", "mine", "n", 1)
+    assert made.name == "fn"
+    assert new() == 1
+
+
 def test_version_and_unknown_options_are_refused():
     """10.9"""
     made = task(fn)

@@ -257,6 +257,94 @@ def test_a_value_that_cannot_even_be_asked_for_its_type_harms_nobody(make, kind)
     assert same.map([1, 2]).result() == [1, 2]
 
 
+class HookWithoutName:
+    def __init__(self, seen):
+        self.seen = seen
+
+    def __call__(self, *_):
+        self.seen.append("called")
+        raise Boom
+
+    def __getattribute__(self, name):
+        if name.startswith("__"):
+            raise Boom
+        return object.__getattribute__(self, name)
+
+    __repr__ = RaisesInEverything.__repr__
+
+
+def test_a_hostile_hook_is_called_and_harms_nobody():
+    """N5, tasks.md 11.6"""
+    seen = []
+    hooks = [HookWithoutName(seen)]
+    made = same.with_options(on_running=hooks, on_completion=hooks)
+    assert made(1) == 1
+    assert made.submit(2).result() == 2
+    assert asyncio.run(same_async.with_options(on_completion=hooks)(3)) == 3
+    assert seen == ["called"] * 5
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@hostile
+def test_methods_of_a_hostile_object_are_bound(make):
+    """N5, tasks.md 9.4"""
+
+    def bound(self, x):
+        return self, x
+
+    async def abound(self, x):
+        return self, x
+
+    value = make()
+    for function in (bound, abound):
+        method = task(function).__get__(value, type(value))
+        assert method.submit(1).result()[0] is value
+        assert method.map([1])[0].result()[1] == 1
+    assert task(bound).__get__(value, type(value))(1)[0] is value
+
+
+class UnreadableTuple(tuple):
+    __slots__ = ()
+
+    def __iter__(self):
+        raise Boom
+
+    __len__ = __iter__
+
+
+class UnreadableList(list):
+    def __iter__(self):
+        raise Boom
+
+
+@pytest.mark.parametrize("make", [lambda: UnreadableTuple((1,)), lambda: UnreadableList([1])])
+@pytest.mark.parametrize("kind", [same, same_async, same.with_options(retries=1)])
+def test_a_collection_that_cannot_be_read_goes_in_and_out(make, kind):
+    """N5, tasks.md 29.3"""
+    value = make()
+    assert kind.submit(value).result() is value
+    assert kind.map([value, 2]).result()[0] is value
+    if kind is not same_async:
+        assert kind(value) is value
+
+
+class UnreadableItem:
+    """Raises where the walk asks of which kind an object is."""
+
+    @property
+    def __class__(self):
+        raise Boom
+
+
+def test_an_argument_that_cannot_be_walked_fails_its_run_and_not_the_submit():
+    """N5, tasks.md 22.4"""
+    future = same.submit(allow_failure([UnreadableItem()]))
+    with pytest.raises(OxtaskException, match="parameter 'x'") as raised:
+        future.result()
+    assert isinstance(raised.value.__cause__, Boom)
+    assert same.submit(2).result() == 2
+
+
 class BadError(Exception):
     def __init__(self, one, two):
         super().__init__(one)

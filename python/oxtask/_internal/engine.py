@@ -197,7 +197,7 @@ def retry_delay(task: TaskMachinery, log: RunLog[Any], code: int, output: Any) -
     if condition is not None:
         state = output if failed_state else condition_state(output)
         try:
-            wanted = yield Call(condition, (task, log.record, state))
+            wanted = bool((yield Call(condition, (task, log.record, state))))
         except Exception as error:  # noqa: BLE001 - logged; the failure stands
             log_lines.condition_failed(log, task, error)
             wanted = False

@@ -7,6 +7,7 @@ The core's own walk (`rust/src/inputs.rs`) knows futures in lists, tuples and di
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
@@ -78,7 +79,8 @@ def native_futures(value: Any) -> list[Any]:
             found.append(inner)
         return item
 
-    visit_collection(value, visit, context={"annotations": ()}, return_data=False)
+    with suppress(Exception):  # the run that resolves the value meets the same error, and tells it
+        visit_collection(value, visit, context={"annotations": ()}, return_data=False)
     return found
 
 

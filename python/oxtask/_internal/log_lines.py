@@ -188,9 +188,12 @@ def hook_failed(
 
 def hook_name(hook: Callable[..., Any]) -> str:
     """Name a hook: the function's name, that inside a partial, or the class of the object."""
-    inner = getattr(hook, "func", hook)
-    name = getattr(hook, "__name__", None) or getattr(inner, "__name__", None)
-    return str(name or type(hook).__name__)
+    try:
+        inner = getattr(hook, "func", hook)
+        name = getattr(hook, "__name__", None) or getattr(inner, "__name__", None)
+        return str(name or type(hook).__name__)
+    except Exception:  # noqa: BLE001 - an object without a usable name is known by its class
+        return type(hook).__name__
 
 
 # --- names and deadlines --------------------------------------------------------------------------

@@ -420,11 +420,12 @@ def is_state(value: Any) -> TypeGuard[State[Any]]:
 
 def is_state_iterable(value: Any) -> TypeGuard[Collection[State[Any]]]:
     """Tell whether a value is a list, set or tuple of states, and not empty."""
-    return (
-        isinstance(value, (list, set, tuple))
-        and len(value) > 0
-        and all(isinstance(item, State) for item in value)
-    )
+    if not isinstance(value, (list, set, tuple)):
+        return False
+    try:
+        return len(value) > 0 and all(isinstance(item, State) for item in value)
+    except Exception:  # noqa: BLE001 - a collection of one's own that cannot be read is a value
+        return False
 
 
 def unwrap(data: Any) -> Any:

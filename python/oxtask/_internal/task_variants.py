@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from oxtask._internal.task_options import HOOK_OPTIONS, TaskOptions, check_names
+from oxtask._internal.task_options import HOOK_OPTIONS, TaskOptions, check_names, checked
 
 if TYPE_CHECKING:
     from oxtask._internal.task_machinery import TaskMachinery
@@ -20,9 +20,10 @@ def with_options(task: TaskT, options: dict[str, Any]) -> TaskT:
     if given["cache_result_in_memory"] is None:
         given["cache_result_in_memory"] = task._given["cache_result_in_memory"]
     descriptor = task._descriptor
-    new = type(task)(task.fn if descriptor is None else descriptor(task.fn), **given)
-    new.__dict__.update(task_key=task.task_key, _receiver=task._receiver)
-    return new
+    function = task.fn if descriptor is None else descriptor(task.fn)
+    # Not through the constructor: that of a subclass may take other arguments.
+    kept = {"task_key": task.task_key, "_receiver": task._receiver}
+    return copied(task, {**task.__dict__, **checked(function, given), **kept})
 
 
 def _current(task: TaskMachinery) -> dict[str, Any]:

@@ -151,8 +151,9 @@ def link(log: RunLog[Any], result: Any) -> None:
 
 def prepare(task: TaskMachinery) -> None:
     """Let the runs of a task keep records, though it may have been used before that was wanted."""
-    if not task.__dict__.get("_keeps_records"):
-        task.__dict__.update(_known_plans={}, _keeps_records=True)
+    known = task._known_plans.get(task._receiver is not None)
+    if known is not None and not known[1]["rich"]:
+        task.__dict__["_known_plans"] = {}
         task._forget_plan()
 
 
