@@ -253,7 +253,7 @@ def test_with_return_state_submit_waits_and_gives_the_state():
 
 
 def test_arguments_are_shared_by_reference():
-    """17.6, W57"""
+    """17.6, 38.10, W57"""
     values = [1]
 
     @task

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 
 import pytest
@@ -149,6 +150,35 @@ def test_the_package_exports_tasks():
     """1.1"""
     assert oxtask.task is task
     assert oxtask.Task is Task
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("oxtask", "task Task flow Flow State tags unmapped allow_failure get_run_logger"),
+        (
+            "oxtask.tasks",
+            "Task task TaskOptions exponential_backoff TaskRunNameCallbackWithParameters "
+            "TaskRunNameValueOrCallable StateHookCallable RetryConditionCallable FutureOrResult "
+            "OneOrManyFutureOrResult T R P",
+        ),
+        (
+            "oxtask.utilities.annotations",
+            "BaseAnnotation unmapped allow_failure quote opaque freeze Quote NotSet",
+        ),
+    ],
+)
+def test_names_are_where_programs_import_them_from(module, names):
+    """1.1, 1.2, 1.3"""
+    found = importlib.import_module(module)
+    assert [name for name in names.split() if not hasattr(found, name)] == []
+    assert set(names.split()) <= set(found.__all__)
+
+
+def test_quote_and_opaque_are_not_at_the_top():
+    """1.1"""
+    assert not hasattr(oxtask, "quote")
+    assert not hasattr(oxtask, "opaque")
 
 
 async def afetch(x):

@@ -157,6 +157,19 @@ def test_an_error_while_closing_fails_the_run_and_is_raised(is_async):
     assert history(FUTURES[0]) == ["Pending", "Running", "Failed"]
 
 
+def test_a_generator_runs_anew_each_time():
+    """27.8: whatever is said of its results"""
+    ran = []
+
+    @task(persist_result=True, result_storage_key="key", cache_key_fn=lambda *_: "key")
+    def items():
+        ran.append(1)
+        yield 1
+
+    assert [list(items()), list(items())] == [[1], [1]]
+    assert ran == [1, 1]
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 def test_only_the_time_of_the_producer_counts(is_async):
     """27.9, W43, TE-94"""

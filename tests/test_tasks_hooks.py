@@ -54,7 +54,7 @@ def records(seen, *, is_async=False):
 @each_way
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_hook_gets_the_task_the_run_and_the_state(way, is_async):
-    """11.1, 11.9, TE-50, TE-53, TE-57: sync and async hooks of sync and async tasks"""
+    """11.1, 11.9, 38.9, TE-50, TE-53, TE-57: sync and async hooks of sync and async tasks"""
     seen, running = [], []
     hooks = {
         "on_completion": [records(seen, is_async=is_async)],

@@ -283,6 +283,41 @@ def test_a_chain_needs_one_worker_only():
     assert main() == 201
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]])
+def test_a_run_begins_when_the_last_of_its_inputs_has_ended(order):
+    """22.2: in whatever order they end"""
+    gates = [threading.Event() for _ in range(3)]
+
+    @task
+    def wait(place):
+        assert gates[place].wait(10)
+        return place
+
+    @flow
+    def main():
+        inputs = [wait.submit(place) for place in range(3)]
+        together = task(lambda first, rest: [first, *rest]).submit(inputs[0], inputs[1:])
+        for place in order:
+            assert not together.done()
+            gates[place].set()
+            inputs[place].wait()
+        return together.result()
+
+    assert main() == [0, 1, 2]
+
+
+def test_tags_without_a_limit_cost_nothing(lines):
+    """38.8: no waiting, nothing said"""
+
+    @flow
+    def main():
+        return add.with_options(tags=["database", "api"]).map(range(50)).result()
+
+    with tags("outer"):
+        assert main() == list(range(1, 51))
+    assert lines("WARNING") == []
+
+
 def test_a_run_that_waits_for_others_holds_no_worker():
     """17.8, W58"""
     gate = threading.Event()
