@@ -152,24 +152,23 @@ def test_the_package_exports_tasks():
     assert oxtask.Task is Task
 
 
-@pytest.mark.parametrize(
-    ("module", "names"),
-    [
-        ("oxtask", "task Task flow Flow State tags unmapped allow_failure get_run_logger"),
-        (
-            "oxtask.tasks",
-            "Task task TaskOptions exponential_backoff TaskRunNameCallbackWithParameters "
-            "TaskRunNameValueOrCallable StateHookCallable RetryConditionCallable FutureOrResult "
-            "OneOrManyFutureOrResult T R P",
-        ),
-        (
-            "oxtask.utilities.annotations",
-            "BaseAnnotation unmapped allow_failure quote opaque freeze Quote NotSet",
-        ),
-    ],
-)
+NAMES = {
+    "oxtask": "task Task flow Flow State tags unmapped allow_failure get_run_logger",
+    "oxtask.assets": "Asset AssetProperties materialize add_asset_metadata",
+    "oxtask.tasks": """
+        Task task MaterializingTask TaskOptions exponential_backoff T R P
+        TaskRunNameCallbackWithParameters TaskRunNameValueOrCallable StateHookCallable
+        RetryConditionCallable FutureOrResult OneOrManyFutureOrResult
+        """,
+    "oxtask.utilities.annotations": """
+        BaseAnnotation unmapped allow_failure quote opaque freeze Quote NotSet
+        """,
+}
+
+
+@pytest.mark.parametrize(("module", "names"), NAMES.items())
 def test_names_are_where_programs_import_them_from(module, names):
-    """1.1, 1.2, 1.3"""
+    """1.1, 1.2, 1.3, 1.7"""
     found = importlib.import_module(module)
     assert [name for name in names.split() if not hasattr(found, name)] == []
     assert set(names.split()) <= set(found.__all__)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from oxtask import Task, task
+from oxtask.assets import Asset
 from oxtask.exceptions import ReservedArgumentError
 from oxtask.settings import temporary_settings
 from oxtask.tasks import exponential_backoff
@@ -312,9 +313,13 @@ def test_another_result_storage_is_refused():
 
 def test_asset_dependencies_are_assets_or_their_keys():
     """3.24, W8"""
+    a, b = Asset(key="s3://a"), Asset(key="s3://b")
     assert task(noop, asset_deps=None).asset_deps == []
-    assert task(noop, asset_deps="s3://a").asset_deps == ["s3://a"]
-    assert task(noop, asset_deps=["s3://a", "s3://b"]).asset_deps == ["s3://a", "s3://b"]
+    for one in ("s3://a", a, ["s3://a"], iter([a])):
+        assert task(noop, asset_deps=one).asset_deps == [a]
+    assert task(noop, asset_deps=["s3://a", b]).asset_deps == [a, b]
+    with pytest.raises(ValueError, match="Key must be a valid URI"):
+        task(noop, asset_deps=["no-uri"])
     refused(TypeError, "asset_deps", [5], "5")
     refused(TypeError, "asset_deps", 5)
 

@@ -7,6 +7,7 @@ import functools
 import pytest
 
 from oxtask import Task, flow, task
+from oxtask.assets import Asset
 from oxtask.settings import temporary_settings
 from oxtask.tasks import TaskOptions
 
@@ -50,7 +51,7 @@ GIVEN = {
     "on_commit": [hook],
     "retry_condition_fn": hook,
     "viz_return_value": 1,
-    "asset_deps": ["s3://a"],
+    "asset_deps": [Asset(key="s3://a")],
 }
 CHANGED = {
     "name": "other",
@@ -78,7 +79,7 @@ CHANGED = {
     "on_commit": [other],
     "retry_condition_fn": other,
     "viz_return_value": 2,
-    "asset_deps": ["s3://b"],
+    "asset_deps": [Asset(key="s3://b")],
 }
 CLEARED = {
     "name": (None, "fn"),

@@ -251,11 +251,15 @@ class TaskRunContext(ContextModel):
         result_store: Where results are stored, or ``None``.
         persist_result: Whether they are.
         start_time: When the attempt began.
+        asset_metadata: What was added to the assets that the attempt makes, by key.
     """
 
     __var__: ClassVar[ContextVar[Any]] = _core.current_run
     _is_checked: ClassVar[bool] = False
-    _made: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"start_time": _start_time}
+    _made: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        "start_time": _start_time,
+        "asset_metadata": _dict,
+    }
 
     task: Task[..., Any] = None  # type: ignore[assignment]
     task_run: TaskRun = None  # type: ignore[assignment]
@@ -265,6 +269,7 @@ class TaskRunContext(ContextModel):
     result_store: Any = None
     persist_result: bool = False
     start_time: datetime | None
+    asset_metadata: dict[str, dict[str, Any]]
 
     @classmethod
     def get(cls) -> Self | None:

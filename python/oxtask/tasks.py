@@ -36,10 +36,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from oxtask._internal.light_typing import Method
+    from oxtask._internal.materializing import MaterializingTask
     from oxtask.futures import Future
 
 __all__ = [
     "FutureOrResult",
+    "MaterializingTask",
     "OneOrManyFutureOrResult",
     "P",
     "R",
@@ -274,3 +276,16 @@ def task(__fn: Any = None, /, **options: Any) -> Any:
     """
     task_options.check_names("task", options, DecoratorOptions)
     return partial(task, **options) if __fn is None else Task(__fn, **options)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Load the class of tasks that make assets, which few programs have, on first use."""
+        if name != "MaterializingTask":
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        from oxtask._internal.materializing import MaterializingTask  # noqa: PLC0415
+
+        globals()[name] = MaterializingTask
+        return MaterializingTask

@@ -278,7 +278,8 @@ def refresh_view(run: Run, log: RunLog[Any]) -> None:
     """Let the body of the next attempt see a context of its own."""
     if run.view is not None:
         state = log.record.state
-        run.set_view(run.view.model_copy(update={"start_time": state and state.timestamp}))
+        own = {"start_time": state and state.timestamp, "asset_metadata": {}}
+        run.set_view(run.view.model_copy(update=own))
 
 
 # --- called by the core ---------------------------------------------------------------------------

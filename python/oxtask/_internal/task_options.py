@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
+    from oxtask.assets import Asset
     from oxtask.client.schemas.objects import TaskRun
     from oxtask.states import State
 
@@ -150,7 +151,7 @@ def checked(fn: Any, options: dict[str, Any]) -> dict[str, Any]:
     option_checks.jitter(options["retry_jitter_factor"])
     option_checks.storage(options["result_storage"])
     _check_condition(options["retry_condition_fn"])
-    attributes["asset_deps"] = _asset_deps(options["asset_deps"])
+    attributes["asset_deps"] = asset_list("asset_deps", options["asset_deps"])
     return {**functions.look_of(inner), **attributes}
 
 
@@ -226,16 +227,17 @@ def _check_condition(condition: Any) -> None:
         raise TypeError(msg)
 
 
-def _asset_deps(assets: Any) -> list[Any]:
-    if not assets:
+def asset_list(option: str, given: Any) -> list[Asset]:
+    """Return assets as a list of its own; keys become assets."""
+    if not given:
         return []
-    is_one = isinstance(assets, str) or hasattr(assets, "key")
-    try:
-        members = [assets] if is_one else list(assets)
-    except TypeError:
-        members = [assets]
-    for member in members:
-        if not isinstance(member, str) and not hasattr(member, "key"):
-            msg = f"'asset_deps' must hold assets or their keys; got {short_repr(member)}"
+    from oxtask.assets import Asset  # noqa: PLC0415 - start-up time
+
+    is_one = isinstance(given, (str, Asset)) or not hasattr(given, "__iter__")
+    assets = []
+    for member in [given] if is_one else given:
+        if not isinstance(member, (str, Asset)):
+            msg = f"'{option}' must hold assets or their keys; got {short_repr(member)}"
             raise TypeError(msg)
-    return members
+        assets.append(Asset(key=member) if isinstance(member, str) else member)
+    return assets
