@@ -284,8 +284,16 @@ def test_a_hostile_hook_is_called_and_harms_nobody():
     assert seen == ["called"] * 5
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@hostile
+class RaisesInLife(RaisesInEverything):
+    """The same, but it goes quietly: workers let go of what a method is bound to in their time."""
+
+    __hash__ = RaisesInEverything.__hash__
+
+    def __del__(self):
+        return None
+
+
+@pytest.mark.parametrize("make", [RaisesInLife, *HOSTILE[1:]])
 def test_methods_of_a_hostile_object_are_bound(make):
     """N5, tasks.md 9.4"""
 

@@ -352,6 +352,7 @@ def test_references_are_neither_lost_nor_invented(how, monkeypatch):
         with ThreadPoolTaskRunner(2):
             for _ in range(20):
                 COUNTED[how]()
+            gc.collect()  # what tests before this one left
             before = [sys.getrefcount(one) for one in (None, (), True, ValueError)]
             for _ in range(400):
                 COUNTED[how]()
