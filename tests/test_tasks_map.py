@@ -312,7 +312,7 @@ def test_wrong_arguments_are_reported_before_the_missing_flow():
 
 
 def test_deferred_maps_say_that_they_are_not_there():
-    """18.1"""
+    """18.1, 30.5"""
     with pytest.raises(NotImplementedError, match="'deferred=True' needs a task worker"):
         identity.map([1], deferred=True)
 
