@@ -62,7 +62,6 @@ _NO_LIMITS = (
     "`ThreadPoolTaskRunner(max_workers=...)`, or take a `threading.Semaphore` in the task"
 )
 _NO_ARTIFACTS = f"{_NO_SERVER} that would show artifacts; write a file, or log the text"
-_NO_ASSETS = "there are no assets in this version; use `@task`"
 _SUBMIT = "there are no background workers; use `task.submit()` in a flow"
 _PLAIN_TYPES = "annotate with the types of pydantic (`pydantic.NonNegativeInt`) or of `typing`"
 
@@ -71,14 +70,13 @@ ALTERNATIVES: dict[str, str] = {
     "prefect._internal": "it is private to Prefect",
     "prefect.agent": _NO_SCHEDULES,
     "prefect.artifacts": _NO_ARTIFACTS,
-    "prefect.assets": _NO_ASSETS,
     "prefect.automations": _NO_EVENTS,
     "prefect.blocks": _NO_BLOCKS,
     "prefect.cache_policies": _NO_RESULTS,
     "prefect.cli": "oxtask has no command line; run the program, or `python -m oxtask.compat`",
     "prefect.client": f"{_NO_SERVER}; the history of runs ends with the process",
     "prefect.concurrency": _NO_LIMITS,
-    "prefect.context.AssetContext": _NO_ASSETS,
+    "prefect.context.AssetContext": "use `prefect.assets.add_asset_metadata` in the task",
     "prefect.context.use_profile": "use `prefect.settings.temporary_settings`",
     "prefect.deploy": _NO_SCHEDULES,
     "prefect.deployments": _NO_SCHEDULES,
@@ -112,7 +110,6 @@ ALTERNATIVES: dict[str, str] = {
     ),
     "prefect.task_runners.SequentialTaskRunner": "use `ThreadPoolTaskRunner(max_workers=1)`",
     "prefect.task_worker": _SUBMIT,
-    "prefect.tasks.MaterializingTask": _NO_ASSETS,
     "prefect.tasks.task_input_hash": _NO_RESULTS,
     "prefect.telemetry": "oxtask sends nothing anywhere",
     "prefect.testing": "tests need no harness: runs leave nothing behind",
