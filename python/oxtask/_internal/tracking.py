@@ -131,7 +131,7 @@ def _enclosing(run: Run) -> Iterable[RunInput]:
     if isinstance(outer, _core.Run):
         around = None if outer.context is None else _flow_run_id(outer.context)
         if around == _flow_run_id(run.context):
-            yield TaskRunResult(id=run_id(outer.id))
+            yield TaskRunResult(id=outer.record.record.id if outer.record else run_id(outer.id))
 
 
 def _flow_run_id(context: Any) -> UUID | None:
