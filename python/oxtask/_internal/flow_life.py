@@ -248,7 +248,7 @@ class _Shielded:
 
 def _link(running: FlowRunning) -> None:
     """Let the flow around this one know what came from it."""
-    if running.is_subflow and tracks_inputs():
+    if tracks_inputs():
         from oxtask._internal.result_links import (  # noqa: PLC0415 - start-up time
             RunType,
             link_result,
