@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, ParamSpec, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from oxtask._internal.materializing import MaterializingTask
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 __all__ = ["Asset", "AssetProperties", "add_asset_metadata", "materialize"]
 
@@ -60,7 +63,7 @@ class AssetProperties(BaseModel):
         pydantic.ValidationError: If a value does not fit its field.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     name: str | None = None
     url: str | None = None
@@ -80,7 +83,7 @@ class Asset(BaseModel):
         pydantic.ValidationError: If the key is not such a URI.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True)
 
     key: Annotated[str, AfterValidator(_valid_key)]
     properties: AssetProperties | None = None
@@ -136,7 +139,7 @@ def add_asset_metadata(asset: Asset | str, metadata: Mapping[str, Any]) -> None:
 
 def materialize(
     *assets: Asset | str, by: str | None = None, **options: Any
-) -> Callable[[Callable[..., Any]], MaterializingTask[..., Any]]:
+) -> Callable[[Callable[P, R]], MaterializingTask[P, R]]:
     """Make a task of a function that makes assets; used as ``@materialize("s3://...")``.
 
     Args:
@@ -163,7 +166,7 @@ def materialize(
             )
             raise TypeError(msg)
 
-    def decorator(fn: Callable[..., Any]) -> MaterializingTask[..., Any]:
+    def decorator(fn: Callable[P, R]) -> MaterializingTask[P, R]:
         return MaterializingTask(fn, assets=assets, materialized_by=by, **options)
 
     return decorator

@@ -194,7 +194,8 @@ class FutureList(list["Future[R]"], Generic[R]):
         raise StopIteration
 
 
-Iterator.register(FutureList)
+if not TYPE_CHECKING:
+    Iterator.register(FutureList)
 
 
 def _wait_all(

@@ -70,7 +70,12 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> Any:
-        """Make the aliases on first use: most programs have no need of futures at import time."""
+        """Make names on first use that most programs have no need of."""
+        if name == "MaterializingTask":
+            from oxtask._internal.materializing import MaterializingTask  # noqa: PLC0415 - see above
+
+            globals()[name] = MaterializingTask
+            return MaterializingTask
         if name not in {"FutureOrResult", "OneOrManyFutureOrResult"}:
             msg = f"module 'oxtask.tasks' has no attribute {name!r}"
             raise AttributeError(msg)
@@ -276,16 +281,3 @@ def task(__fn: Any = None, /, **options: Any) -> Any:
     """
     task_options.check_names("task", options, DecoratorOptions)
     return partial(task, **options) if __fn is None else Task(__fn, **options)
-
-
-if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        """Load the class of tasks that make assets, which few programs have, on first use."""
-        if name != "MaterializingTask":
-            msg = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(msg)
-        from oxtask._internal.materializing import MaterializingTask  # noqa: PLC0415
-
-        globals()[name] = MaterializingTask
-        return MaterializingTask

@@ -43,19 +43,20 @@ def columns(task: TaskMachinery, parameters: dict[str, Any]) -> tuple[Any, Any, 
     given = mapped.static
     varying = {(column.name, column.key): column.items for column in mapped.columns}
 
-    tracing = tracks_inputs()
-    if tracing:
+    trace: Any = None
+    if tracks_inputs():
         from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
 
         tracking.prepare(task)
+        trace = tracking.traced_column
 
     def column(name: str, key: Any, value: Any) -> tuple[bool, Any]:
         items = varying.get((name, key), NotSet)
         made = (False, value) if items is NotSet else (True, items)
-        if not tracing:
-            return made
-        given = parameters[name] if key is None else parameters[name][key]
-        return tracking.traced_column(given)(*made)
+        if trace is not None:
+            given = parameters[name] if key is None else parameters[name][key]
+            made = trace(given)(*made)
+        return made
 
     args: list[tuple[bool, Any]] = []
     kwargs: list[tuple[str, bool, Any]] = []
