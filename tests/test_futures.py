@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 from uuid import UUID
 
@@ -260,6 +261,35 @@ def test_a_callback_that_raises_disturbs_nobody(pool, error):
     held.future.add_done_callback(bad)
     assert seen == ["bad", "bad"]
     assert add.submit(1).result() == 2
+
+
+VARIABLE = contextvars.ContextVar("variable", default="unset")
+
+
+def test_a_callback_runs_in_the_context_it_was_added_in(pool):
+    """FU-07: it can submit, and keeps what it sets to itself"""
+    seen, called = [], threading.Event()
+
+    def more(future):
+        seen.append((VARIABLE.get(), add.submit(future.result(), 0).result()))
+        VARIABLE.set("callback")
+        called.set()
+
+    def body():
+        held = Held()
+        VARIABLE.set("then")
+        held.future.add_done_callback(lambda future: more(add.submit(1)))
+        VARIABLE.set("now")
+        held.let_go()
+        assert called.wait(PATIENCE)
+        add.submit(1).add_done_callback(lambda future: None)
+        done = add.submit(2)
+        done.wait()
+        done.add_done_callback(more)
+        return VARIABLE.get()
+
+    assert contextvars.copy_context().run(body) == "now"
+    assert seen == [("then", 2), ("now", 3)]
 
 
 def test_callbacks_are_called_in_the_order_in_which_they_were_added(pool):

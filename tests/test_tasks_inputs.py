@@ -137,9 +137,11 @@ def test_what_holds_no_future_is_not_rebuilt():
 
 def test_the_same_object_twice_stays_the_same_object():
     """21.14"""
-    received = through("call", lambda f: [shared := [f], shared, {f}])
-    assert received == [[3], [3], {3}]
-    assert received[0] is received[1]
+    for wrap in (list, tuple, lambda items: dict(enumerate(items))):
+        for rest in ([], [{3}]):  # the core's walk, and Python's
+            received = through("call", lambda f: wrap([s := wrap([f]), s, wrap([s]), *rest]))
+            assert received[0] == wrap([3])
+            assert received[0] is received[1] is received[2][0]
 
 
 def test_results_that_hold_futures_are_resolved_too():

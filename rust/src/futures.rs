@@ -12,7 +12,7 @@ use crate::boundary::Enter;
 use crate::collector::{self, Link};
 use crate::run::{self, RunRef, Runs};
 use crate::workers::{self, Callback};
-use crate::{boundary, python, waiting};
+use crate::{boundary, context, python, waiting};
 
 #[pyclass(frozen, module = "oxtask.futures", name = "TaskRunFuture")]
 pub(crate) struct TaskRunFuture {
@@ -136,7 +136,8 @@ impl TaskRunFuture {
             let message = "`add_done_callback` takes a function of one argument, the future";
             return Err(pyo3::exceptions::PyTypeError::new_err(message));
         }
-        let callback = Callback::Python { function, future: slf.clone().into_any().unbind() };
+        let future = slf.clone().into_any().unbind();
+        let callback = Callback::Python { function, future, context: context::snapshot(py)? };
         let this = slf.get();
         if let Err(Watcher::Callback(callback)) =
             this.group.watch(this.index, Watcher::Callback(callback))

@@ -164,12 +164,50 @@ impl From<PyErr> for Unresolved {
     }
 }
 
+/// The copies that a walk has made of what changed, by address: an object that is met again gets the same copy.
+///
+/// Keeps the originals alive, so that no other object takes the address of one.
+#[derive(Default)]
+struct Copies(HashMap<usize, (Py<PyAny>, Py<PyAny>)>);
+
+impl Copies {
+    fn find<'py>(&self, value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let known = self.0.get(&(value.as_ptr() as usize));
+        known.map(|(_, copy)| copy.bind(value.py()).clone())
+    }
+
+    fn note(&mut self, value: &Bound<'_, PyAny>, copy: &Bound<'_, PyAny>) {
+        // Two references are that of the container and that of the walk: nobody can meet it again.
+        // SAFETY: reading the count of a live object.
+        if unsafe { ffi::Py_REFCNT(value.as_ptr()) } > 2 {
+            let pair = (value.clone().unbind(), copy.clone().unbind());
+            self.0.insert(value.as_ptr() as usize, pair);
+        }
+    }
+}
+
 /// `value` with results in the place of futures; the same object where nothing changed.
 ///
 /// Every future in it has ended. Only for what [`scan`] called `Native`.
 pub(crate) fn substitute<'py>(value: &Bound<'py, PyAny>) -> Result<Bound<'py, PyAny>, Unresolved> {
+    walk(value, &mut Copies::default())
+}
+
+fn walk<'py>(
+    value: &Bound<'py, PyAny>,
+    copies: &mut Copies,
+) -> Result<Bound<'py, PyAny>, Unresolved> {
     let py = value.py();
-    match kind(value)? {
+    let kind = kind(value)?;
+    if matches!(kind, Kind::List | Kind::Tuple | Kind::Dict)
+        && let Some(copy) = copies.find(value)
+    {
+        return Ok(copy);
+    }
+    match kind {
         Kind::Future => {
             let future = value.cast::<TaskRunFuture>().map_err(PyErr::from)?;
             let (group, index) = future.get().run();
@@ -179,7 +217,7 @@ pub(crate) fn substitute<'py>(value: &Bound<'py, PyAny>) -> Result<Bound<'py, Py
             });
             match output.flatten() {
                 // A result may hold futures itself.
-                Some(output) => resolve_value(output.into_bound(py)),
+                Some(output) => resolve_value(output.into_bound(py), copies),
                 None => Err(Unresolved::Upstream(future.clone().unbind())),
             }
         }
@@ -187,30 +225,31 @@ pub(crate) fn substitute<'py>(value: &Bound<'py, PyAny>) -> Result<Bound<'py, Py
             let list = value.cast::<PyList>().map_err(PyErr::from)?;
             let mut copy: Option<Bound<'py, PyList>> = None;
             for (place, item) in list.iter().enumerate() {
-                let new = substitute(&item)?;
+                let new = walk(&item, copies)?;
                 if !new.is(&item) {
                     let copy = copy.get_or_insert_with(|| list.get_slice(0, list.len()));
                     copy.set_item(place, new)?;
                 }
             }
-            Ok(copy.map_or_else(|| value.clone(), Bound::into_any))
+            Ok(changed(value, copy.map(Bound::into_any), copies))
         }
         Kind::Tuple => {
             let tuple = value.cast::<PyTuple>().map_err(PyErr::from)?;
             let mut items = Vec::with_capacity(tuple.len());
-            let mut changed = false;
+            let mut is_changed = false;
             for item in tuple.iter() {
-                let new = substitute(&item)?;
-                changed |= !new.is(&item);
+                let new = walk(&item, copies)?;
+                is_changed |= !new.is(&item);
                 items.push(new);
             }
-            Ok(if changed { PyTuple::new(py, items)?.into_any() } else { value.clone() })
+            let copy = if is_changed { Some(PyTuple::new(py, items)?.into_any()) } else { None };
+            Ok(changed(value, copy, copies))
         }
         Kind::Dict => {
             let dict = value.cast::<PyDict>().map_err(PyErr::from)?;
             let mut copy: Option<Bound<'py, PyDict>> = None;
             for (key, item) in dict.iter() {
-                let new = substitute(&item)?;
+                let new = walk(&item, copies)?;
                 if !new.is(&item) {
                     if copy.is_none() {
                         copy = Some(dict.copy()?);
@@ -220,18 +259,34 @@ pub(crate) fn substitute<'py>(value: &Bound<'py, PyAny>) -> Result<Bound<'py, Py
                     }
                 }
             }
-            Ok(copy.map_or_else(|| value.clone(), Bound::into_any))
+            Ok(changed(value, copy.map(Bound::into_any), copies))
         }
         Kind::Leaf | Kind::Set | Kind::Special => Ok(value.clone()),
     }
 }
 
+/// What a container has become: its copy, which is noted, or itself.
+fn changed<'py>(
+    value: &Bound<'py, PyAny>,
+    copy: Option<Bound<'py, PyAny>>,
+    copies: &mut Copies,
+) -> Bound<'py, PyAny> {
+    let Some(copy) = copy else { return value.clone() };
+    copies.note(value, &copy);
+    copy
+}
+
 /// Resolves a result that was put in the place of a future.
-fn resolve_value(value: Bound<'_, PyAny>) -> Result<Bound<'_, PyAny>, Unresolved> {
+fn resolve_value<'py>(
+    value: Bound<'py, PyAny>,
+    copies: &mut Copies,
+) -> Result<Bound<'py, PyAny>, Unresolved> {
     let mut found = Vec::new();
     match scan(&value, 0, &mut found)? {
         Resolve::Nothing => Ok(value),
-        Resolve::Native if found.iter().all(|future| future.get().is_done()) => substitute(&value),
+        Resolve::Native if found.iter().all(|future| future.get().is_done()) => {
+            walk(&value, copies)
+        }
         _ => Ok(boundary::import(value.py(), "oxtask._internal.inputs")?
             .enter_method("resolve_one", (value,))?),
     }

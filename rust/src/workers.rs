@@ -13,7 +13,7 @@ use crate::run::{Runs, Spec};
 use crate::runtime::{ATTACHING, BUSY};
 use crate::seat::Seat;
 use crate::timers::{self, Entry};
-use crate::{attempt, boundary, clock, desk, python, runtime};
+use crate::{attempt, boundary, clock, context, desk, python, runtime};
 
 /// A worker without work for this long leaves.
 const IDLE_LIMIT: Duration = Duration::from_secs(5);
@@ -22,8 +22,8 @@ pub(crate) type RunPool = Arc<Pool<Spec>>;
 
 /// Code that runs on a worker, attached.
 pub(crate) enum Callback {
-    /// `function(future)`.
-    Python { function: Py<PyAny>, future: Py<PyAny> },
+    /// `function(future)`, in the context in which it was added.
+    Python { function: Py<PyAny>, future: Py<PyAny>, context: Py<PyAny> },
     /// `function()`; the slot that was taken with the callback is its to keep.
     Grant(Py<PyAny>),
     /// The time of code on another thread is up.
@@ -35,8 +35,11 @@ pub(crate) enum Callback {
 impl Callback {
     pub(crate) fn run(self, py: Python<'_>) {
         match self {
-            Self::Python { function, future } => {
-                if let Err(raised) = function.bind(py).enter((future,)) {
+            Self::Python { function, future, context } => {
+                let called = context::enter(py, context.bind(py), || {
+                    function.bind(py).enter((future,)).map(drop)
+                });
+                if let Err(raised) = called.and_then(|result| result) {
                     python::callback_failed(py, &raised);
                 }
             }
