@@ -25,6 +25,7 @@ mod seat;
 mod stream;
 mod task;
 mod timers;
+mod unwinding;
 mod waiting;
 mod workers;
 
@@ -64,12 +65,12 @@ mod _core {
     use pyo3::prelude::*;
     use pyo3::types::PyDict;
 
-    use super::{boundary, context};
+    use super::{context, unwinding};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let py = module.py();
-        boundary::prepare();
+        unwinding::prepare();
         let variables = context::variables(py);
         module.add("current_run", &variables.run)?;
         module.add("current_runner", &variables.runner)?;
