@@ -35,7 +35,7 @@ def run_flow(  # noqa: PLR0917 - positional in the reference
     error_logger: Logger | None = None,
     context: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Run a flow; a coroutine that does so, if the flow is async.
+    """Run a flow; a coroutine or a generator that does so, if the flow is one.
 
     Args:
         flow: The flow.
@@ -52,6 +52,8 @@ def run_flow(  # noqa: PLR0917 - positional in the reference
         ValueError: If ``return_type`` is neither of the two.
         BaseException: As a call of the flow.
     """
+    if flow.isgenerator:
+        return _produce(flow, flow_run, parameters, wait_for, return_type, error_logger, context)
     run = run_flow_async if flow.isasync else run_flow_sync
     return run(flow, flow_run, parameters, wait_for, return_type, error_logger, context)
 
@@ -108,6 +110,27 @@ def run_flow_async(  # noqa: PLR0917
             raise
 
     return whole()
+
+
+def _produce(  # noqa: PLR0917 - as `run_flow`
+    flow: Flow[..., Any],
+    flow_run: FlowRun | None,
+    parameters: Mapping[str, Any] | None,
+    wait_for: Any,
+    return_type: ReturnType,
+    error_logger: Logger | None,
+    context: Mapping[str, Any] | None,
+) -> Any:
+    from oxtask._internal import flow_generators, inputs  # noqa: PLC0415 - start-up time
+
+    return flow_generators.produce(
+        flow,
+        _parameters(flow, flow_run, parameters, context),
+        inputs.materialised(wait_for),
+        return_state=_wants_state(return_type),
+        record=flow_run,
+        on_error=lambda error: _log(error_logger, error),
+    )
 
 
 def _parameters(

@@ -59,7 +59,7 @@ class Flow(Generic[P, R_co]):
     """A function whose calls are flow runs.
 
     Args:
-        fn: The function: sync or async.
+        fn: The function: sync, async or a generator.
         name: Defaults to the function's name with dashes for underscores.
         version: Recorded with the runs; defaults to a hash of the file that defines the function.
         flow_run_name: The name of the runs: a format string over the parameters, or a function.
@@ -183,7 +183,8 @@ class Flow(Generic[P, R_co]):
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the flow and return what its function returns.
 
-        An async flow returns a coroutine that does so when it is awaited.
+        An async flow returns a coroutine that does so when it is awaited. A flow of a generator
+        function returns a generator, whose run lasts from its first item to its end.
 
         Args:
             *args: The arguments of the function.
@@ -195,6 +196,7 @@ class Flow(Generic[P, R_co]):
             ParameterBindError: If the arguments do not fit the function.
             ParameterTypeError: If an argument does not fit its declared type.
             UpstreamTaskError: If a run that was waited for did not complete.
+            ValueError: If the state of a generator flow is asked for.
             FlowRunTimeoutError: If the last attempt took longer than ``timeout_seconds``.
             BaseException: Whatever the function raises, or what the state it returns stands for.
         """
@@ -204,6 +206,10 @@ class Flow(Generic[P, R_co]):
         from oxtask._internal import flow_engine, inputs  # noqa: PLC0415 - start-up time
 
         wait_for = inputs.materialised(wait_for)
+        if self.isgenerator:
+            from oxtask._internal import flow_generators  # noqa: PLC0415 - start-up time
+
+            return flow_generators.produce(self, parameters, wait_for, return_state=return_state)
         run = flow_engine.arun if self.isasync else flow_engine.run
         return run(self, parameters, wait_for, return_state=return_state)
 

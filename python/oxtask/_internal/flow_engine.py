@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from oxtask.flows import Flow
 
 Steps = Any  # a generator of steps: see `oxtask._internal.engine`
-_PLAIN = {bool, bytes, float, int, str, type(None)}
+PLAIN = {bool, bytes, float, int, str, type(None)}
+"""Types of values that hold no futures."""
 
 
 def run(
@@ -81,12 +82,12 @@ def _carry_out(running: FlowRunning, steps: Steps) -> bool:
 def _body(running: FlowRunning, step: Body) -> Any:
     def whole() -> Any:
         value = step.function(*step.args, **step.kwargs)
-        return value if type(value) in _PLAIN else _settled(running, value)
+        return value if type(value) in PLAIN else settled(running, value)
 
     return within(step.timeout_seconds, _printing(whole) if running.log_prints else whole)
 
 
-def _settled(running: FlowRunning, value: Any) -> Any:
+def settled(running: FlowRunning, value: Any) -> Any:
     """Return what a function returned, with states in place of futures.
 
     A coroutine is run to its end, a generator is read to its end.
@@ -173,12 +174,12 @@ async def _acall_nothing(step: Body) -> None:
 async def _abody(running: FlowRunning, step: Body) -> Any:
     async def whole(*args: Any, **kwargs: Any) -> Any:
         value = await step.function(*args, **kwargs)
-        if type(value) in _PLAIN:
+        if type(value) in PLAIN:
             return value
         if isinstance(value, CoroutineType):
             value = await value
         await inputs.await_futures(value)
-        return _settled(running, value)
+        return settled(running, value)
 
     function = _aprinting(whole) if running.log_prints else whole
     return await awithin(step.timeout_seconds, function, step.args, step.kwargs)

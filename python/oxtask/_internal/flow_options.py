@@ -100,9 +100,6 @@ def checked(fn: Any, options: dict[str, Any]) -> dict[str, Any]:
         should_validate_parameters=attributes.pop("validate_parameters"),
         task_runner=task_runner(options["task_runner"]),
     )
-    if attributes["isgenerator"]:
-        msg = "generator functions cannot be flows yet; make the function return a list"
-        raise NotImplementedError(msg)
     if attributes["should_validate_parameters"]:
         _check_parameter_names(inner)
     if _is_persistence_derived(options):

@@ -50,6 +50,7 @@ class FlowRunning:
         was_generator: Whether the function returned a generator; ``value`` is then its list.
         error: What the run is to raise.
         is_out_of_time: Whether this attempt ended at the deadline.
+        is_closed: Whether the consumer of a generator wants no more: no other attempt follows.
         retry_at: When the next attempt begins, on the monotonic clock.
     """
 
@@ -70,7 +71,7 @@ class FlowRunning:
         self.value: Any = None
         self.was_generator = False
         self.error: BaseException | None = None
-        self.is_out_of_time = False
+        self.is_out_of_time = self.is_closed = False
         self.retry_at = 0.0
 
     def _adopt(self, record: FlowRun) -> None:
@@ -132,7 +133,7 @@ class FlowRunning:
     @property
     def retries(self) -> int:
         """How often a failed attempt is followed by another."""
-        return self.record.empirical_policy.retries or 0
+        return 0 if self.is_closed else self.record.empirical_policy.retries or 0
 
     def await_retry(self, failed: State[Any]) -> float:
         """Let the run wait for its next attempt; return the seconds that takes."""

@@ -26,33 +26,34 @@ from oxtask._internal.task_runs import tracks_inputs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
+    from contextlib import AbstractContextManager
+    from contextvars import Context
 
     from oxtask._internal.calls import Arguments
     from oxtask._internal.steps import Answer, Call, Steps
     from oxtask._internal.task_machinery import TaskMachinery
 
 
-class _Production:
+class Production:
     """A run whose steps are taken one by one, in the context of the run.
 
     Attributes:
-        direct: The run.
         context: The context of the run.
-        step: The step to carry out next; ``None`` when an attempt has ended.
-        answer: How the attempt ended.
+        step: The step to carry out next; ``None`` when the steps have ended.
+        answer: What the steps returned.
+        producing: The body while it is under way.
     """
 
-    def __init__(self, direct: DirectCall) -> None:
-        self.direct = direct
-        self.context = context_in(direct)
+    def __init__(self, context: Context) -> None:
+        self.context = context
         self.step: Any = None
         self.answer: Any = None
+        self.producing: Any = None
         self._steps: Any = None
 
-    def begin(self) -> None:
-        """Begin an attempt."""
-        run = self.direct.run
-        self._steps = engine.life(run, *run.arguments)
+    def start(self, steps: Steps) -> None:
+        """Take the first of the steps."""
+        self._steps = steps
         self.go_on(None)
 
     def go_on(self, result: Any) -> None:
@@ -68,6 +69,14 @@ class _Production:
             self.step = self.context.run(resume, value)
         except StopIteration as stop:
             self.step, self.answer = None, stop.value
+
+    def returned(self, value: Any) -> None:
+        """Take what the body returned."""
+        self.go_on(value)
+
+    def printing(self) -> AbstractContextManager[None]:
+        """Return what is entered around the body when its prints are logged."""
+        raise NotImplementedError
 
     def call(self, step: Call) -> None:
         """Call a hook or a condition."""
@@ -87,8 +96,70 @@ class _Production:
         else:
             self.go_on(result)
 
-    def closing(self, error: BaseException | None) -> Steps:
-        """Return the steps that end a run whose consumer wants no more."""
+    def to_next_item(self) -> bool:
+        """Carry out steps until the body has yielded; false when they have ended."""
+        while self.step is not None:
+            if self.producing is None:
+                if type(self.step) is not Body:
+                    self.call(self.step)
+                    continue
+                self.producing = Producing(self, self.step)
+            if self.producing.advance():
+                return True
+            self.producing = None
+        return False
+
+    def taken(self) -> Producing:
+        """Return the body that was under way, which goes on no more."""
+        producing: Producing = self.producing
+        self.producing = None
+        return producing
+
+    async def ato_next_item(self) -> bool:
+        """Carry out steps until the body has yielded; false when they have ended."""
+        while self.step is not None:
+            if self.producing is None:
+                if type(self.step) is not Body:
+                    await self.acall(self.step)
+                    continue
+                self.producing = Producing(self, self.step)
+            if await self.producing.aadvance():
+                return True
+            self.producing = None
+        return False
+
+
+class _TaskProduction(Production):
+    """The production of a task run.
+
+    Attributes:
+        direct: The run.
+    """
+
+    def __init__(self, direct: DirectCall) -> None:
+        super().__init__(context_in(direct))
+        self.direct = direct
+
+    def begin(self) -> None:
+        """Begin an attempt."""
+        run = self.direct.run
+        self.start(engine.life(run, *run.arguments))
+
+    def printing(self) -> AbstractContextManager[None]:
+        """Return what is entered around the body when its prints are logged."""
+        return engine.printing(self.direct.run.task)
+
+    def close(self) -> None:
+        """Close the body, and end the run of a consumer who wants no more."""
+        steps = self._closing(self.taken().close())
+        self.finish(self.context.run(drive, steps, call_nothing))
+
+    async def aclose(self) -> None:
+        """Close the body, and end the run of a consumer who wants no more."""
+        steps = self._closing(await self.taken().aclose())
+        self.finish(await InContext(self.context, adrive(steps, acall_nothing)))
+
+    def _closing(self, error: BaseException | None) -> Steps:
         answer = engine.judge_value(None) if error is None else engine.judge_error(error)
         return engine.end(self.direct.run, *answer)
 
@@ -101,14 +172,14 @@ class _Production:
         return context.run(self.direct.finish, answer)
 
 
-class _Producing:
+class Producing:
     """The body of one attempt, on its way from item to item.
 
     Attributes:
         item: What it yielded last.
     """
 
-    def __init__(self, production: _Production, step: Body) -> None:
+    def __init__(self, production: Production, step: Body) -> None:
         self._production = production
         self._step = step
         self._seconds_left = step.timeout_seconds
@@ -151,7 +222,7 @@ class _Producing:
                 self._begin()
             self.item = self._production.context.run(within, self._seconds_left, self._resume)
         except StopIteration as stop:
-            self._production.go_on(stop.value)
+            self._production.returned(stop.value)
             return False
         except BaseException as error:  # noqa: BLE001 - judged by the engine
             self._production.fail(error)
@@ -162,18 +233,16 @@ class _Producing:
 
     def _resume(self) -> Any:
         error, self._error = self._error, None
-        with engine.printing(self._production.direct.run.task):
+        with self._production.printing():
             return self._body.send(self._value) if error is None else self._body.throw(error)
 
-    def close(self) -> None:
-        """Close the body and end the run."""
-        production, error = self._production, None
+    def close(self) -> BaseException | None:
+        """Close the body; return what it raised."""
         try:
-            production.context.run(self._body.close)
-        except BaseException as raised:  # noqa: BLE001 - judged by the engine
-            error = raised
-        answer = production.context.run(drive, production.closing(error), call_nothing)
-        production.finish(answer)
+            self._production.context.run(self._body.close)
+        except BaseException as error:  # noqa: BLE001 - judged by the engine
+            return error
+        return None
 
     # --- async ------------------------------------------------------------------------------------
 
@@ -186,7 +255,7 @@ class _Producing:
             resumed = awithin(self._seconds_left, self._aresume, (), {})
             self.item = await InContext(self._production.context, resumed)
         except StopAsyncIteration:
-            self._production.go_on(None)
+            self._production.returned(None)
             return False
         except BaseException as error:  # noqa: BLE001 - judged by the engine
             self._production.fail(error)
@@ -197,42 +266,36 @@ class _Producing:
 
     async def _aresume(self) -> Any:
         error, self._error = self._error, None
-        with engine.printing(self._production.direct.run.task):
+        with self._production.printing():
             if error is None:
                 return await self._body.asend(self._value)
             return await self._body.athrow(error)
 
-    async def aclose(self) -> None:
-        """Close the body and end the run."""
-        production, error = self._production, None
+    async def aclose(self) -> BaseException | None:
+        """Close the body; return what it raised."""
         try:
-            await InContext(production.context, self._body.aclose())
-        except BaseException as raised:  # noqa: BLE001 - judged by the engine
-            error = raised
-        steps = adrive(production.closing(error), acall_nothing)
-        production.finish(await InContext(production.context, steps))
+            await InContext(self._production.context, self._body.aclose())
+        except BaseException as error:  # noqa: BLE001 - judged by the engine
+            return error
+        return None
 
 
 def generate(task: TaskMachinery, given: Arguments, wait_for: Any) -> Generator[Any, Any, Any]:
     """Run a generator task, item by item."""
-    production = _Production(DirectCall(task, given, wait_for))
-    direct = production.direct
+    direct = DirectCall(task, given, wait_for)
+    production = _TaskProduction(direct)
     ended = production.context.run(direct.resolve)
     while ended is None:
         production.begin()
-        while (step := production.step) is not None:
-            if type(step) is not Body:
-                production.call(step)
-                continue
-            producing = _Producing(production, step)
-            while producing.advance():
-                try:
-                    producing.send((yield producing.item))
-                except GeneratorExit:
-                    producing.close()
-                    raise
-                except BaseException as error:  # noqa: BLE001 - the body's to handle
-                    producing.throw(error)
+        while production.to_next_item():
+            producing = production.producing
+            try:
+                producing.send((yield producing.item))
+            except GeneratorExit:
+                production.close()
+                raise
+            except BaseException as error:  # noqa: BLE001 - the body's to handle
+                producing.throw(error)
         ended = production.answer
         if ended[0] == engine.DELAY:
             ended = direct.sleep(ended[1])
@@ -243,24 +306,20 @@ async def agenerate(
     task: TaskMachinery, given: Arguments, wait_for: Any
 ) -> AsyncGenerator[Any, Any]:
     """Run an async generator task, item by item."""
-    production = _Production(DirectCall(task, given, wait_for))
-    direct = production.direct
+    direct = DirectCall(task, given, wait_for)
+    production = _TaskProduction(direct)
     ended = await InContext(production.context, direct.aresolve())
     while ended is None:
         production.begin()
-        while (step := production.step) is not None:
-            if type(step) is not Body:
-                await production.acall(step)
-                continue
-            producing = _Producing(production, step)
-            while await producing.aadvance():
-                try:
-                    producing.send((yield producing.item))
-                except GeneratorExit:
-                    await producing.aclose()
-                    raise
-                except BaseException as error:  # noqa: BLE001 - the body's to handle
-                    producing.throw(error)
+        while await production.ato_next_item():
+            producing = production.producing
+            try:
+                producing.send((yield producing.item))
+            except GeneratorExit:
+                await production.aclose()
+                raise
+            except BaseException as error:  # noqa: BLE001 - the body's to handle
+                producing.throw(error)
         ended = production.answer
         if ended[0] == engine.DELAY:
             ended = await direct.asleep(ended[1])
