@@ -217,11 +217,46 @@ def test_a_handler_that_the_function_puts_in_place_stays():
         signal.signal(signal.SIGTERM, before)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SLEEPS)
 def test_ctrl_c_crashes_the_runs(way):
-    """FL-85, 20.5"""
+    """FL-85, 20.5: the first one, also where sync code blocks the event loop"""
     code, lines, seconds = run(SLEEPS[way] + "\n        start(signal.SIGINT)")
     assert [line.split()[:2] for line in lines] == [["child", "Crashed"], ["main", "Crashed"]]
+    assert code in {-signal.SIGINT, 130, 1}
+    assert seconds < 10
+
+
+def test_ctrl_c_interrupts_sync_code_in_a_child_of_the_main_task():
+    """FL-85: asyncio's handler is back afterwards"""
+    code, lines, seconds = run(
+        """
+        @task
+        def block():
+            soon(signal.SIGINT)
+            time.sleep(15)
+
+        @flow(on_crashed=[told])
+        async def main():
+            async def child():
+                block()
+            await asyncio.gather(child(), asyncio.sleep(15))
+
+        @flow
+        async def quick():
+            return signal.getsignal(signal.SIGINT)
+
+        async def whole():
+            before = signal.getsignal(signal.SIGINT)
+            during = await quick()
+            say(during != before, signal.getsignal(signal.SIGINT) == before)
+            await main()
+
+        asyncio.run(whole())
+        """
+    )
+    replaced = sys.version_info >= (3, 11)
+    assert lines[0] == f"{replaced} True"
+    assert lines[1].split()[:2] == ["main", "Crashed"]
     assert code in {-signal.SIGINT, 130, 1}
     assert seconds < 10
 

@@ -1,9 +1,14 @@
-"""SIGTERM while flows run: the runs crash in good order, then the process gets the signal.
+"""Signals while flows run: at SIGTERM the runs crash in good order, then the process gets it.
 
 The outermost flow run on the main thread puts a handler in place. In a sync flow it raises
 `TerminationSignal`, wherever the thread is. An async flow may not be what the thread is at when the
 signal comes: its task is cancelled then, and the run takes that for the signal it was. When the run
 has ended, the handler that was there before is put back and gets the signal.
+
+Ctrl-C raises `KeyboardInterrupt` by itself, except where asyncio has a handler (`asyncio.run` from
+Python 3.11 on): that cancels the main task, which nobody hears while sync code blocks the event
+loop. While an async flow runs, Ctrl-C is raised in code of the flow that the thread is at, and left
+to asyncio when the loop is idle or at something else.
 """
 
 from __future__ import annotations
@@ -34,6 +39,7 @@ class _Watch:
         self.tasks: list[tuple[Any, Any]] = []
         self.received: int | None = None
         self._previous: Any = None
+        self._asyncio_handler: Any = None
 
     def begin(self) -> None:
         """Put the handler in place if no other run has."""
@@ -47,12 +53,35 @@ class _Watch:
         except ValueError:  # Python is a guest in another program, which keeps signals to itself
             self._previous = None
 
+    def take_interrupts(self) -> None:
+        """Take the place of asyncio's handler for Ctrl-C, if there is one."""
+        from signal import SIGINT, getsignal, signal  # noqa: PLC0415 - start-up time
+
+        handler: Any = getsignal(SIGINT)
+        # A partial of a method of `asyncio.Runner`, which has no public name.
+        if getattr(getattr(handler, "func", None), "__name__", None) == "_on_sigint":
+            self._asyncio_handler = handler
+            signal(SIGINT, self.interrupt)
+
+    def interrupt(self, signum: int, frame: Any) -> None:
+        """Raise in code of a flow that the thread is at; else do as asyncio does."""
+        import asyncio  # noqa: PLC0415 - start-up time
+
+        loop = self.tasks[-1][1]
+        if asyncio.current_task(loop) is not None and FlowRunContext.get() is not None:
+            raise KeyboardInterrupt
+        self._asyncio_handler(signum, frame)
+
     def end(self) -> None:
         """Put back what was there, after the last run, and hand on the signal."""
         if self.sync_count or self.tasks:
             return
-        from signal import SIGTERM, getsignal, signal  # noqa: PLC0415 - start-up time
+        from signal import SIGINT, SIGTERM, getsignal, signal  # noqa: PLC0415 - start-up time
 
+        if self._asyncio_handler is not None:
+            if getsignal(SIGINT) == self.interrupt:
+                signal(SIGINT, self._asyncio_handler)
+            self._asyncio_handler = None
         # None stands for a handler that was not put there by Python, which cannot put it back.
         if getsignal(SIGTERM) == self.handle and self._previous is not None:
             signal(SIGTERM, self._previous)
@@ -109,6 +138,7 @@ def awatched() -> Generator[None, None, None]:
         return
     _watch.begin()
     _watch.tasks.append(entry)
+    _watch.take_interrupts()
     try:
         yield
     finally:
