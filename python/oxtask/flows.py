@@ -18,7 +18,6 @@ from types import FunctionType
 from typing import (
     TYPE_CHECKING,
     Any,
-    ClassVar,
     Generic,
     Literal,
     ParamSpec,
@@ -90,8 +89,6 @@ class Flow(Generic[P, R_co]):
     """
 
     __signature__: InstanceSignature = InstanceSignature()
-    any_logs_prints: ClassVar[bool] = False
-    """Whether some flow of this process logs prints; tasks then ask the flow they run in."""
 
     def __init__(  # noqa: PLR0917 - positional in the reference
         self,
@@ -122,7 +119,9 @@ class Flow(Generic[P, R_co]):
         update_wrapper(self, fn, updated=("__dict__",) if isinstance(fn, FunctionType) else ())
         self.__dict__.update(checked)
         if log_prints:
-            Flow.any_logs_prints = True
+            from oxtask._internal import plan_watch  # noqa: PLC0415 - start-up time
+
+            plan_watch.expect_prints()
 
     if TYPE_CHECKING:
         fn: Callable[P, R_co]

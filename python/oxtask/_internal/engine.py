@@ -27,6 +27,7 @@ from oxtask._internal.steps import (
     adrive,
     call_nothing,
     drive,
+    from_user_code,
     run_awaitable,
 )
 from oxtask._internal.task_runs import (
@@ -146,6 +147,7 @@ def attempt(run: Run, task: TaskMachinery, args: tuple[Any, ...], kwargs: dict[s
     try:
         value = yield Body(task._body(), args, kwargs, task.timeout_seconds)
     except BaseException as error:  # noqa: BLE001 - judged here, whatever it is
+        error.__traceback__ = from_user_code(error.__traceback__)
         return judge_error(error) if run.seal() else (LOST, None)
     else:
         return judge_value(value) if run.seal() else (LOST, None)

@@ -15,6 +15,7 @@ from oxtask._internal.deadlines import BodyTimedOut
 from oxtask._internal.engine import Body, Call, hooks
 from oxtask._internal.state import engine_state, is_state
 from oxtask._internal.state_types import StateType
+from oxtask._internal.steps import from_user_code
 from oxtask._internal.task_runs import tracks_inputs
 from oxtask.exceptions import (
     FlowRunTimeoutError,
@@ -26,7 +27,6 @@ from oxtask.results import ResultRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from oxtask._internal.flow_runs import FlowRunning
     from oxtask.flows import Flow
@@ -171,7 +171,7 @@ def state_of_error(running: FlowRunning, error: BaseException) -> State[Any]:
         message = f"Flow run exceeded timeout of {error.seconds} second(s)"
         return engine_state(StateType.FAILED, "TimedOut", message=message, data=running.error)
     running.error = error = flow_signals.meant(error)
-    error.__traceback__ = _from_user_code(error.__traceback__)
+    error.__traceback__ = from_user_code(error.__traceback__)
     if not isinstance(error, Exception):
         state = exception_to_crashed_state(error)
         log_lines.crashed(running.log, flow, state, error)
@@ -181,17 +181,6 @@ def state_of_error(running: FlowRunning, error: BaseException) -> State[Any]:
         message = f"Flow run failed due to timeout: {error!r}"
         return engine_state(StateType.FAILED, "TimedOut", message=message, data=error)
     return exception_to_failed_state(error, "Flow run encountered an exception:")
-
-
-def _from_user_code(traceback: TracebackType | None) -> TracebackType | None:
-    """Return a traceback from the first frame on that is not of the engine, if there is one."""
-    rest = traceback
-    while rest is not None:
-        module = rest.tb_frame.f_globals.get("__name__", "")
-        if not str(module).startswith("oxtask._internal."):
-            return rest
-        rest = rest.tb_next
-    return traceback
 
 
 def finish(running: FlowRunning, state: State[Any]) -> Steps:

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from oxtask._core import frame_of
+from oxtask._internal import plan_watch
 from oxtask._internal.task_runs import NOT_READY, RunLog, final_state, log_of
 from oxtask._internal.text import short_repr
 
@@ -43,6 +44,7 @@ def is_on(level: int, name: str = TASK_RUNS) -> bool:
         from oxtask.logging import get_logger  # noqa: PLC0415 - start-up time
 
         logger = _loggers[name] = get_logger(name)
+        plan_watch.watch(logger)
     return logger.isEnabledFor(level)
 
 

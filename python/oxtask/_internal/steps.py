@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
     from contextvars import Context
+    from types import TracebackType
 
 Answer = tuple[int, Any]
 """How a run, or an attempt of it, ended: a code and what goes with it."""
@@ -92,6 +93,17 @@ def call_nothing(step: Body) -> Any:
 async def acall_nothing(step: Body) -> Any:
     """Refuse to call a body: for steps that have none."""
     raise AssertionError(step)
+
+
+def from_user_code(traceback: TracebackType | None) -> TracebackType | None:
+    """Return a traceback from the first frame on that is not of the engine, if there is one."""
+    rest = traceback
+    while rest is not None:
+        module = rest.tb_frame.f_globals.get("__name__", "")
+        if not str(module).startswith("oxtask._internal."):
+            return rest
+        rest = rest.tb_next
+    return traceback
 
 
 def run_awaitable(awaitable: Awaitable[Any]) -> Any:

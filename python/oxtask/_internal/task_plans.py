@@ -7,7 +7,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
-from oxtask._internal import functions, log_lines
+from oxtask._internal import functions, log_lines, plan_watch
 from oxtask._internal.task_runs import tracks_inputs
 from oxtask.utilities._binding import (
     POSITIONAL_ONLY,
@@ -30,6 +30,7 @@ def make_plan(task: TaskMachinery) -> _core.Plan:
     function.
     """
     is_bound = task._receiver is not None
+    plan_watch.keep(task)
     parts = task._known_plans.get(is_bound)
     if parts is None:
         parts = task._known_plans[is_bound] = _parts(task)
@@ -72,20 +73,10 @@ def is_rich(task: TaskMachinery) -> bool:
         or task.isgenerator
         or task.retry_condition_fn is not None
         or task.log_prints
-        or (task.log_prints is None and _flow_may_log_prints())
+        or (task.log_prints is None and plan_watch.prints_may_be_logged())
         or log_lines.is_on(log_lines.INFO)
         or tracks_inputs()
     )
-
-
-def _flow_may_log_prints() -> bool:
-    """Tell whether some flow or setting makes tasks log their prints."""
-    flows = sys.modules.get("oxtask.flows")
-    if flows is not None and flows.Flow.any_logs_prints:
-        return True
-    from oxtask.settings import get_current_settings  # noqa: PLC0415 - start-up time
-
-    return bool(get_current_settings().logging.log_prints)
 
 
 # --- the body -------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from oxtask.logging.formatters import (
     OxtaskFormatter,
 )
 from oxtask.settings import get_current_settings
+from oxtask.settings.table import listeners
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -124,7 +125,7 @@ def setup_logging() -> None:
 
     Called for every logger that oxtask hands out. A level that the program has set stays, and so
     does the program's decision to remove the handler. The level of a logger is one per process: a
-    temporary ``OXTASK_LOGGING_LEVEL`` holds from the next call on, for all threads.
+    temporary ``OXTASK_LOGGING_LEVEL`` holds for all threads while its block lasts.
     """
     own = logging.getLogger(ROOT)
     level = getattr(logging, get_current_settings().logging.level)
@@ -139,3 +140,4 @@ def setup_logging() -> None:
         if _setup.console is None:
             _setup.console = ConsoleHandler()
             own.addHandler(_setup.console)
+            listeners.append(setup_logging)

@@ -34,7 +34,7 @@ from oxtask.settings.setting import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
     from pathlib import Path
 
 
@@ -304,6 +304,7 @@ def reload_settings() -> Settings:
     """
     global _from_environment  # noqa: PLW0603 - the one place that sets it
     _from_environment = Settings.from_environment(os.environ)
+    _tell()
     return _from_environment
 
 
@@ -340,6 +341,15 @@ def _aliases_changed() -> None:
         reload_settings()
 
 
+def _tell() -> None:
+    for listener in listeners:
+        listener()
+
+
+listeners: list[Callable[[], object]] = []
+"""Called when other settings hold, in the context in which they do: for what is worked out once."""
+
+
 @contextmanager
 def temporary_settings(
     updates: Mapping[Setting | str, Any] | None = None,
@@ -366,7 +376,9 @@ def temporary_settings(
     """
     settings = get_current_settings().copy_with_update(updates, set_defaults, restore_defaults)
     token = _temporary.set(settings)
+    _tell()
     try:
         yield settings
     finally:
         _temporary.reset(token)
+        _tell()
