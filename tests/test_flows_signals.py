@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from flow_ways import WAYS, made
+from flow_ways import made
 
 from oxtask import flow
 

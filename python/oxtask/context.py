@@ -34,7 +34,10 @@ __all__ = [
     "TagsContext",
     "TaskRunContext",
     "get_run_context",
+    "hydrated_context",
+    "serialize_context",
     "tags",
+    "with_context",
 ]
 
 
@@ -351,6 +354,55 @@ def get_run_context() -> FlowRunContext | TaskRunContext:
 
     msg = "No run context available. You are not in a flow or task run context."
     raise MissingContextError(msg)
+
+
+def serialize_context(asset_ctx_kwargs: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the current contexts as a dict that `cloudpickle` can carry to another process.
+
+    Args:
+        asset_ctx_kwargs: What to hand on as ``"asset_context"``.
+
+    Returns:
+        ``"flow_run_context"``, ``"task_run_context"``, ``"tags_context"``, ``"settings_context"``
+        and ``"asset_context"``, each a dict and empty if there is none, and ``"deployment_id"`` and
+        ``"deployment_parameters"``, which are ``None``.
+    """
+    from oxtask._internal import context_transfer  # noqa: PLC0415 - start-up time
+
+    return context_transfer.serialize_context(asset_ctx_kwargs)
+
+
+@contextmanager
+def hydrated_context(
+    serialized_context: Mapping[str, Any] | None = None,
+    client: Any = None,  # noqa: ARG001 - positional in the reference
+) -> Iterator[None]:
+    """Enter the contexts that `serialize_context` has written down.
+
+    A flow run gets a task runner of its own here, which is left at the end, and its context says
+    that it is ``detached``.
+
+    Args:
+        serialized_context: The contexts; nothing is entered if there are none.
+        client: Not used.
+    """
+    from oxtask._internal import context_transfer  # noqa: PLC0415 - start-up time
+
+    with context_transfer.hydrated_context(serialized_context):
+        yield
+
+
+def with_context(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that runs in the present contexts wherever it is called.
+
+    It can be pickled, so it can be handed to a process: ``pool.submit(with_context(fn), 1)``.
+
+    Args:
+        fn: A function, sync or async.
+    """
+    from oxtask._internal import context_transfer  # noqa: PLC0415 - start-up time
+
+    return context_transfer.WithContext(fn, context_transfer.serialize_context())
 
 
 def in_async_run_context() -> bool | None:

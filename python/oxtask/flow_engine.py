@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from oxtask.context import hydrated_context
 from oxtask.exceptions import FlowRunTimeoutError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def run_flow(  # noqa: PLR0917 - positional in the reference
         wait_for: Runs that must complete before this one starts.
         return_type: ``"state"`` to get the final state in place of what the function returned.
         error_logger: Where it is logged that the run raised.
-        context: Not supported here.
+        context: The contexts to run in, as `oxtask.context.serialize_context` returns them.
 
     Raises:
         SignatureMismatchError: If ``parameters`` names one that the function does not have.
@@ -71,13 +72,14 @@ def run_flow_sync(  # noqa: PLR0917
     from oxtask._internal import flow_engine, inputs  # noqa: PLC0415 - start-up time
 
     try:
-        return flow_engine.run(
-            flow,
-            _parameters(flow, flow_run, parameters, context),
-            inputs.materialised(wait_for),
-            return_state=_wants_state(return_type),
-            record=flow_run,
-        )
+        with hydrated_context(context):
+            return flow_engine.run(
+                flow,
+                _parameters(flow, flow_run, parameters),
+                inputs.materialised(wait_for),
+                return_state=_wants_state(return_type),
+                record=flow_run,
+            )
     except BaseException as error:
         _log(error_logger, error)
         raise
@@ -98,13 +100,14 @@ def run_flow_async(  # noqa: PLR0917
         from oxtask._internal import flow_engine, inputs  # noqa: PLC0415 - start-up time
 
         try:
-            return await flow_engine.arun(
-                flow,
-                _parameters(flow, flow_run, parameters, context),
-                inputs.materialised(wait_for),
-                return_state=_wants_state(return_type),
-                record=flow_run,
-            )
+            with hydrated_context(context):
+                return await flow_engine.arun(
+                    flow,
+                    _parameters(flow, flow_run, parameters),
+                    inputs.materialised(wait_for),
+                    return_state=_wants_state(return_type),
+                    record=flow_run,
+                )
         except BaseException as error:
             _log(error_logger, error)
             raise
@@ -121,27 +124,26 @@ def _produce(  # noqa: PLR0917 - as `run_flow`
     error_logger: Logger | None,
     context: Mapping[str, Any] | None,
 ) -> Any:
-    from oxtask._internal import flow_generators, inputs  # noqa: PLC0415 - start-up time
+    from oxtask._internal import (  # noqa: PLC0415 - start-up time
+        context_transfer,
+        flow_generators,
+        inputs,
+    )
 
-    return flow_generators.produce(
+    generator = flow_generators.produce(
         flow,
-        _parameters(flow, flow_run, parameters, context),
+        _parameters(flow, flow_run, parameters),
         inputs.materialised(wait_for),
         return_state=_wants_state(return_type),
         record=flow_run,
         on_error=lambda error: _log(error_logger, error),
     )
+    return context_transfer.produced_in(context, generator)
 
 
 def _parameters(
-    flow: Flow[..., Any],
-    flow_run: FlowRun | None,
-    parameters: Mapping[str, Any] | None,
-    context: Mapping[str, Any] | None,
+    flow: Flow[..., Any], flow_run: FlowRun | None, parameters: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    if context:
-        msg = "'context' is not supported in this version; enter the contexts around the call"
-        raise NotImplementedError(msg)
     if parameters is None:
         parameters = {} if flow_run is None else flow_run.parameters
     plan = flow._signature_plan()

@@ -14,12 +14,25 @@ from oxtask import _core
 from oxtask._internal import engine, inputs
 from oxtask._internal.deadlines import within
 from oxtask._internal.outcomes import outcome_of, state_of
+from oxtask._internal.state import engine_state
+from oxtask._internal.state_types import StateType
 from oxtask._internal.steps import Body, InContext, adrive, call_nothing, drive
-from oxtask._internal.task_runs import CHOSEN, CHOSEN_FAILED, COMPLETED, CRASHED, tracks_inputs
+from oxtask._internal.task_runs import (
+    CHOSEN,
+    CHOSEN_FAILED,
+    COMPLETED,
+    CRASHED,
+    RunLog,
+    new_log,
+    tracks_inputs,
+)
+from oxtask.client.schemas.objects import TaskRun
 
 if TYPE_CHECKING:
     from contextvars import Context
+    from uuid import UUID
 
+    from oxtask._core import Run
     from oxtask._internal.steps import Answer
     from oxtask._internal.task_machinery import TaskMachinery
 
@@ -39,9 +52,17 @@ class DirectCall:
     __slots__ = ("_given", "_return_state", "_wait_for", "run", "value")
 
     def __init__(
-        self, task: TaskMachinery, given: Arguments, wait_for: Any, *, return_state: bool = False
+        self,
+        task: TaskMachinery,
+        given: Arguments,
+        wait_for: Any,
+        *,
+        return_state: bool = False,
+        record: TaskRun | UUID | None = None,
     ) -> None:
         self.run = _core.begin_direct(task, *given)
+        if record is not None:
+            self.run.set_record(_log_for(self.run, record))
         self.value: Any = None
         self._given = given
         self._wait_for = wait_for
@@ -89,7 +110,7 @@ class DirectCall:
             self.value = within(step.timeout_seconds, lambda: engine.call_body(task, step))
             return self.value
 
-        if not self.run.task._is_rich():
+        if not self._needs_engine():
             return self._call_plainly()
         while True:
             answer = drive(engine.life(self.run, *self.run.arguments), body)
@@ -107,7 +128,7 @@ class DirectCall:
             self.value = await engine.acall_body(self.run.task, step)
             return self.value
 
-        if not self.run.task._is_rich():
+        if not self._needs_engine():
             return await self._acall_plainly()
         while True:
             answer = await adrive(engine.life(self.run, *self.run.arguments), body)
@@ -116,6 +137,9 @@ class DirectCall:
             ended = await self.asleep(answer[1])
             if ended is not None:
                 return ended
+
+    def _needs_engine(self) -> bool:
+        return self.run.record is not None or self.run.task._is_rich()
 
     def _call_plainly(self) -> Answer:
         args, kwargs = self.run.arguments
@@ -186,9 +210,26 @@ class DirectCall:
             del answer, output, value, log, run
 
 
-def call(task: TaskMachinery, given: Arguments, wait_for: Any, *, return_state: bool) -> Any:
+def _log_for(run: Run, record: TaskRun | UUID) -> RunLog[TaskRun]:
+    """Return a log for a run whose record, or the id of it, comes from elsewhere."""
+    if not isinstance(record, TaskRun):
+        return new_log(run.future, record.int)
+    log = RunLog(record)
+    if record.state is None:
+        log.enter(engine_state(StateType.PENDING))
+    return log
+
+
+def call(
+    task: TaskMachinery,
+    given: Arguments,
+    wait_for: Any,
+    *,
+    return_state: bool,
+    record: TaskRun | UUID | None = None,
+) -> Any:
     """Run a sync task here and now."""
-    direct = DirectCall(task, given, wait_for, return_state=return_state)
+    direct = DirectCall(task, given, wait_for, return_state=return_state, record=record)
     return copy_context().run(_call, direct)
 
 
@@ -197,9 +238,16 @@ def _call(direct: DirectCall) -> Any:
     return direct.finish(direct.resolve() or direct.carry_out())
 
 
-async def acall(task: TaskMachinery, given: Arguments, wait_for: Any, *, return_state: bool) -> Any:
+async def acall(
+    task: TaskMachinery,
+    given: Arguments,
+    wait_for: Any,
+    *,
+    return_state: bool,
+    record: TaskRun | UUID | None = None,
+) -> Any:
     """Run an async task on the running event loop, in the task that awaits it."""
-    direct = DirectCall(task, given, wait_for, return_state=return_state)
+    direct = DirectCall(task, given, wait_for, return_state=return_state, record=record)
     return await InContext(context_in(direct), _acall(direct))
 
 

@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
     from contextlib import AbstractContextManager
     from contextvars import Context
+    from uuid import UUID
 
     from oxtask._internal.calls import Arguments
     from oxtask._internal.steps import Answer, Call, Steps
     from oxtask._internal.task_machinery import TaskMachinery
+    from oxtask.client.schemas.objects import TaskRun
 
 
 class Production:
@@ -280,9 +282,11 @@ class Producing:
         return None
 
 
-def generate(task: TaskMachinery, given: Arguments, wait_for: Any) -> Generator[Any, Any, Any]:
+def generate(
+    task: TaskMachinery, given: Arguments, wait_for: Any, record: TaskRun | UUID | None = None
+) -> Generator[Any, Any, Any]:
     """Run a generator task, item by item."""
-    direct = DirectCall(task, given, wait_for)
+    direct = DirectCall(task, given, wait_for, record=record)
     production = _TaskProduction(direct)
     ended = production.context.run(direct.resolve)
     while ended is None:
@@ -303,10 +307,10 @@ def generate(task: TaskMachinery, given: Arguments, wait_for: Any) -> Generator[
 
 
 async def agenerate(
-    task: TaskMachinery, given: Arguments, wait_for: Any
+    task: TaskMachinery, given: Arguments, wait_for: Any, record: TaskRun | UUID | None = None
 ) -> AsyncGenerator[Any, Any]:
     """Run an async generator task, item by item."""
-    direct = DirectCall(task, given, wait_for)
+    direct = DirectCall(task, given, wait_for, record=record)
     production = _TaskProduction(direct)
     ended = await InContext(production.context, direct.aresolve())
     while ended is None:

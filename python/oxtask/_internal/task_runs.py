@@ -75,10 +75,15 @@ class RunLog(Generic[RecordT]):
             self.history.append(state)
 
 
-def new_log(future: TaskRunFuture) -> RunLog[TaskRun]:
-    """Make the log of a run that was just made, in the context the run belongs to."""
+def new_log(future: TaskRunFuture, number: int | None = None) -> RunLog[TaskRun]:
+    """Make the log of a run that was just made, in the context the run belongs to.
+
+    Args:
+        future: The run.
+        number: The 128 bits of its id, if it is recorded under another than its own.
+    """
     task = future._task
-    number = future._id
+    number = future._id if number is None else number
     created = future._times[0]
     flow_context = FlowRunContext.get()
     mixed = run_id((number * _MIX) & _WIDE)
