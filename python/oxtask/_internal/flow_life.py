@@ -111,7 +111,7 @@ def attempt(running: FlowRunning) -> Steps:
     """Carry out an attempt; return whether there is another."""
     flow: Any = running.flow
     record = running.record
-    log_lines.flow_begins(running.log, flow, is_subflow=running.is_subflow)
+    log_lines.flow_begins(running.log, flow, is_subflow=running.parent is not None)
     running.begin_attempt()
     yield from hooks(flow.on_running_hooks, flow, running.log)
     args, kwargs = flow._signature_plan().arguments(running.parameters)

@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from oxtask._internal import flow_parameters
+from oxtask._internal import flow_parameters, live_runs
 from oxtask._internal.state import engine_state
 from oxtask._internal.state_types import StateType
 from oxtask._internal.task_runs import RunLog
@@ -44,7 +44,7 @@ class FlowRunning:
         parameters: The arguments, at first as they were bound, then resolved and converted.
         record: The record of the run.
         log: The record with the states that the run went through.
-        is_subflow: Whether the flow was called in another flow.
+        parent: The record of the flow run in which the flow was called, if there is one.
         log_prints: Whether prints become log lines.
         value: What the function returned in this attempt, with states in place of futures.
         was_generator: Whether the function returned a generator; ``value`` is then its list.
@@ -60,7 +60,7 @@ class FlowRunning:
         self.flow = flow
         self.parameters = parameters
         parent = FlowRunContext.get()
-        self.is_subflow = parent is not None
+        self.parent = None if parent is None else parent.flow_run
         self.log_prints = _logs_prints(flow, parent)
         self._tags = () if record is None else tuple(record.tags)
         self._context: FlowRunContext | None = None
@@ -73,6 +73,7 @@ class FlowRunning:
         self.error: BaseException | None = None
         self.is_out_of_time = self.is_closed = False
         self.retry_at = 0.0
+        live_runs.add(self)
 
     def _adopt(self, record: FlowRun) -> None:
         """Take up a record that was made elsewhere."""
@@ -157,7 +158,8 @@ class FlowRunning:
         What the caller catches keeps its frames, and those keep this; the state of the run keeps
         what the caller catches.
         """
-        self.value = self.error = self._context = None
+        live_runs.remove(self)
+        self.value = self.error = self._context = self.parent = None
         del self.record, self.log
 
     def seconds_to_retry(self) -> float:
