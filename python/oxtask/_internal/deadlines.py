@@ -17,17 +17,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
+from oxtask._internal.interruptions import ScopeExpired
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
-
-
-class ScopeExpired(BaseException):
-    """Raised in code that is out of time, wherever it is."""
-
-    def __init__(self) -> None:
-        super().__init__("the time of the run, or of one around it, is up")
 
 
 class BodyTimedOut(BaseException):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxtask._internal import log_lines
 from oxtask._internal.deadlines import BodyTimedOut, awithin
+from oxtask._internal.interruptions import FlowInterrupted, RunInterrupted
 from oxtask._internal.log_lines import MAX_REPR_LENGTH
 from oxtask._internal.state import engine_state, is_state, is_state_iterable, unwrap
 from oxtask._internal.state_types import StateType
@@ -31,6 +32,7 @@ from oxtask._internal.steps import (
     run_awaitable,
 )
 from oxtask._internal.task_runs import (
+    CANCELLED,
     CHOSEN,
     CHOSEN_FAILED,
     COMPLETED,
@@ -75,16 +77,6 @@ __all__ = [
 
 DELAY, LOST = 8, 9
 """Answers that do not end the run: try again later, and somebody else has ended it."""
-
-
-class RunInterrupted(BaseException):
-    """Raised in a body whose run was cancelled or timed out, to make it stop.
-
-    Derives from `BaseException`, so that an ``except Exception`` in the body does not swallow it.
-    """
-
-    def __init__(self) -> None:
-        super().__init__("the run was cancelled, or its time is up")
 
 
 # --- what happens ---------------------------------------------------------------------------------
@@ -162,6 +154,8 @@ def judge_error(error: BaseException) -> Answer:
         return TIMED_OUT, TaskRunTimeoutError.after(error.seconds)
     if isinstance(error, TimeoutError):
         return TIMED_OUT, error
+    if isinstance(error, FlowInterrupted):
+        return CANCELLED, error
     return (FAILED if isinstance(error, Exception) else CRASHED), error
 
 

@@ -22,7 +22,11 @@ _SLICE_SECONDS = 0.05
 def stop(running: FlowRunning, runner: TaskRunner[Any]) -> None:
     """Drop what is not to be carried out."""
     state, error = running.state, running.error
-    if running.is_out_of_time or (error is not None and not isinstance(error, Exception)):
+    if (
+        running.is_out_of_time
+        or running.is_interrupted
+        or (error is not None and not isinstance(error, Exception))
+    ):
         runner.cancel_all()
     elif not (state.is_completed() or state.is_paused()):
         _drop_queued(running, runner)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from oxtask._internal import flow_drain, flow_signals, inputs
+from oxtask._internal import flow_cancel, flow_drain, flow_signals, inputs
 from oxtask._internal.deadlines import awithin, within
 from oxtask._internal.engine import Body, adrive, call_nothing, drive, run_awaitable
 from oxtask._internal.flow_life import (
@@ -20,6 +20,7 @@ from oxtask._internal.flow_life import (
     state_of_error,
 )
 from oxtask._internal.flow_runs import FlowRunning
+from oxtask._internal.interruptions import FlowInterrupted
 from oxtask.exceptions import OxtaskSignal
 
 if TYPE_CHECKING:
@@ -46,8 +47,13 @@ def run(
     try:
         with flow_signals.watched():
             steps = prepared(running, wait_for)
-            while _carry_out(running, steps):
-                steps = attempt(running)
+            try:
+                while _carry_out(running, steps):
+                    steps = attempt(running)
+            except FlowInterrupted:
+                # On threads it may arrive when the run has ended; one around it must hear it.
+                if not running.is_to_be_cancelled:
+                    raise
             return conclude(running, return_state=return_state)
     finally:
         running.let_go()
@@ -122,6 +128,7 @@ async def arun(
 ) -> Any:
     """Run an async flow on the running event loop."""
     running = FlowRunning(flow, parameters, record)
+    flow_cancel.begin_async(running)
     try:
         with flow_signals.awatched():
             steps = prepared(running, wait_for)

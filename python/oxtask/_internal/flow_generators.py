@@ -6,11 +6,12 @@ between two items; the consumer sees nothing of it. Its time counts only while t
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from contextvars import copy_context
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from oxtask._internal import flow_drain, flow_signals
+from oxtask._internal import flow_cancel, flow_drain, flow_signals
 from oxtask._internal.engine import Call
 from oxtask._internal.flow_engine import PLAIN, settled
 from oxtask._internal.flow_life import (
@@ -23,10 +24,11 @@ from oxtask._internal.flow_life import (
 )
 from oxtask._internal.flow_runs import FlowRunning
 from oxtask._internal.generators import Production
+from oxtask._internal.interruptions import FlowInterrupted
 from oxtask.exceptions import OxtaskSignal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import AsyncGenerator, Callable, Generator, Iterator
     from contextlib import AbstractContextManager
 
     from oxtask.client.schemas.objects import FlowRun
@@ -92,13 +94,27 @@ class _FlowProduction(Production):
 
     def to_next_item(self) -> bool:
         """Carry out steps until the body has yielded; SIGTERM is heard meanwhile."""
-        with flow_signals.watched():
+        with flow_signals.watched(), self._under_way():
             return super().to_next_item()
 
     async def ato_next_item(self) -> bool:
         """Carry out steps until the body has yielded; SIGTERM is heard meanwhile."""
-        with flow_signals.awatched():
+        flow_cancel.begin_async(self.running)
+        with flow_signals.awatched(), self._under_way():
             return await super().ato_next_item()
+
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """Hear of cancellations meanwhile; what came between two items is heard now."""
+        running = self.running
+        running.thread_id = get_ident()
+        running.is_between_items = False
+        if running.is_to_be_cancelled and self.producing is not None:
+            self.producing.throw(FlowInterrupted())
+        try:
+            yield
+        finally:
+            running.is_between_items = True
 
     def end_with(self, error: BaseException | None) -> None:
         """Tell the steps that the body was closed, and what it raised then."""

@@ -10,14 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
-from oxtask._internal import flow_parameters, flow_signals, inputs, log_lines
+from oxtask._internal import flow_cancel, flow_parameters, flow_signals, inputs, log_lines
 from oxtask._internal.deadlines import BodyTimedOut
 from oxtask._internal.engine import Body, Call, hooks
+from oxtask._internal.interruptions import FlowInterrupted
 from oxtask._internal.state import engine_state, is_state
 from oxtask._internal.state_types import StateType
 from oxtask._internal.steps import from_user_code
 from oxtask._internal.task_runs import tracks_inputs
 from oxtask.exceptions import (
+    CancelledRun,
     FlowRunTimeoutError,
     OxtaskSignal,
     ParameterTypeError,
@@ -118,6 +120,8 @@ def attempt(running: FlowRunning) -> Steps:
     _log_executing(running)
     try:
         running.value = yield Body(flow.fn, args, kwargs, flow.timeout_seconds)
+        if running.is_to_be_cancelled:
+            raise FlowInterrupted  # noqa: TRY301 - who swallows it, or is too quick, has ended with it
         state = state_of_value(running)
     except (OxtaskSignal, GeneratorExit):
         raise
@@ -165,13 +169,18 @@ def state_of_error(running: FlowRunning, error: BaseException) -> State[Any]:
     )
 
     flow = running.flow
-    if isinstance(error, BodyTimedOut):
+    if isinstance(error, BodyTimedOut) and not running.is_to_be_cancelled:
         running.is_out_of_time = True
         running.error = FlowRunTimeoutError.after(error.seconds)
         message = f"Flow run exceeded timeout of {error.seconds} second(s)"
         return engine_state(StateType.FAILED, "TimedOut", message=message, data=running.error)
-    running.error = error = flow_signals.meant(error)
+    running.error = error = flow_cancel.meant(running, flow_signals.meant(error))
     error.__traceback__ = from_user_code(error.__traceback__)
+    if isinstance(error, FlowInterrupted) or running.is_to_be_cancelled:
+        running.is_interrupted = True
+        if running.is_to_be_cancelled:
+            running.error = CancelledRun("Flow run was cancelled.")
+        return engine_state(StateType.CANCELLED, message="Flow run was cancelled.")
     if not isinstance(error, Exception):
         state = exception_to_crashed_state(error)
         log_lines.crashed(running.log, flow, state, error)
@@ -185,6 +194,14 @@ def state_of_error(running: FlowRunning, error: BaseException) -> State[Any]:
 
 def finish(running: FlowRunning, state: State[Any]) -> Steps:
     """Let the run enter its last state, and call the hooks that belong to it."""
+    if running.is_interrupted:
+        yield from _entered(running, engine_state(StateType.CANCELLING, message=state.message))
+    yield from _entered(running, state)
+    log_lines.finished(running.log, running.flow)
+    return False
+
+
+def _entered(running: FlowRunning, state: State[Any]) -> Steps:
     flow: Any = running.flow
     running.enter(state)
     try:
@@ -194,8 +211,6 @@ def finish(running: FlowRunning, state: State[Any]) -> Steps:
     except BaseException as error:  # noqa: BLE001 - the run has ended
         text = f"A hook raised after the run had ended: {type(error).__name__}"
         log_lines.write(running.log, flow, log_lines.DEBUG, text, error)
-    log_lines.finished(running.log, flow)
-    return False
 
 
 def _hooks_for(flow: Flow[..., Any], state: State[Any]) -> list[Any]:

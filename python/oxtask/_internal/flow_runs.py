@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from oxtask._internal import flow_parameters, live_runs
+from oxtask._internal import flow_cancel, flow_parameters
 from oxtask._internal.state import engine_state
 from oxtask._internal.state_types import StateType
 from oxtask._internal.task_runs import RunLog
@@ -52,6 +52,14 @@ class FlowRunning:
         is_out_of_time: Whether this attempt ended at the deadline.
         is_closed: Whether the consumer of a generator wants no more: no other attempt follows.
         retry_at: When the next attempt begins, on the monotonic clock.
+        thread_id: The thread that carries out the run.
+        loop: The event loop that does, if the flow is async.
+        task: The asyncio task that does.
+        is_to_be_cancelled: Whether somebody has asked for that.
+        is_interrupted: Whether the run was interrupted because it, or one around it, is.
+        is_task_cancelled: Whether ``task`` was cancelled for that.
+        is_thread_interrupted: Whether an exception was sent to the thread for that.
+        is_between_items: Whether the consumer of a generator is at work.
     """
 
     def __init__(
@@ -69,11 +77,16 @@ class FlowRunning:
         if record is not None:
             self._adopt(record)
         self.value: Any = None
+        self.thread_id = 0
         self.was_generator = False
         self.error: BaseException | None = None
         self.is_out_of_time = self.is_closed = False
         self.retry_at = 0.0
-        live_runs.add(self)
+        self.loop: Any = None
+        self.task: Any = None
+        self.is_to_be_cancelled = self.is_interrupted = self.is_between_items = False
+        self.is_task_cancelled = self.is_thread_interrupted = False
+        flow_cancel.begin(self)
 
     def _adopt(self, record: FlowRun) -> None:
         """Take up a record that was made elsewhere."""
@@ -106,6 +119,12 @@ class FlowRunning:
         )
         with tags(*self._tags) if self._tags else nullcontext(), context:
             yield
+
+    @property
+    def runner(self) -> TaskRunner[Any] | None:
+        """Who runs the tasks of this attempt."""
+        context = self._context
+        return None if context is None else context.task_runner
 
     def show_parameters(self) -> None:
         """Let the context show the parameters as they are now."""
@@ -158,7 +177,8 @@ class FlowRunning:
         What the caller catches keeps its frames, and those keep this; the state of the run keeps
         what the caller catches.
         """
-        live_runs.remove(self)
+        flow_cancel.end(self)
+        self.loop = self.task = None
         self.value = self.error = self._context = self.parent = None
         del self.record, self.log
 

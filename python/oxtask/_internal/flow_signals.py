@@ -18,11 +18,15 @@ from contextlib import contextmanager
 from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any
 
+from oxtask._internal import live_runs
+from oxtask._internal.interruptions import FlowInterrupted
 from oxtask.context import FlowRunContext
 from oxtask.exceptions import TerminationSignal
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from oxtask._internal.flow_runs import FlowRunning
 
 
 class _Watch:
@@ -38,6 +42,7 @@ class _Watch:
         self.sync_count = 0
         self.tasks: list[tuple[Any, Any]] = []
         self.received: int | None = None
+        self.to_cancel: list[FlowRunning] = []
         self._previous: Any = None
         self._asyncio_handler: Any = None
 
@@ -90,7 +95,13 @@ class _Watch:
             os.kill(os.getpid(), received)
 
     def handle(self, signum: int, frame: Any) -> None:  # noqa: ARG002 - as handlers are called
-        """End the runs: by an exception in what the thread is at, or by cancelling their tasks."""
+        """End the runs: by an exception in what the thread is at, or by cancelling their tasks.
+
+        A signal that `interrupt` has sent is for a run that is to be cancelled.
+        """
+        if self.to_cancel:
+            self._cancel(self.to_cancel.pop())
+            return
         self.received = signum
         if self.sync_count or not self.tasks:
             raise TerminationSignal(signum)
@@ -102,8 +113,32 @@ class _Watch:
         for task, loop in self.tasks:
             loop.call_soon_threadsafe(task.cancel)
 
+    def _cancel(self, running: FlowRunning) -> None:
+        if not live_runs.has(running) or running.state.is_final() or running.is_between_items:
+            return
+        if running.task is not None:
+            import asyncio  # noqa: PLC0415 - start-up time
+
+            if asyncio.current_task(running.loop) is not running.task:
+                from oxtask._internal import flow_cancel  # noqa: PLC0415 - a cycle else
+
+                running.loop.call_soon_threadsafe(flow_cancel.cancel_task, running)
+                return
+        raise FlowInterrupted
+
 
 _watch = _Watch()
+
+
+def interrupt(running: FlowRunning) -> bool:
+    """Interrupt a run on the main thread; false if the handler is not in place."""
+    from signal import SIGTERM, getsignal, pthread_kill  # noqa: PLC0415 - start-up time
+
+    if getsignal(SIGTERM) != _watch.handle:
+        return False
+    _watch.to_cancel.append(running)
+    pthread_kill(running.thread_id, SIGTERM)
+    return True
 
 
 @contextmanager

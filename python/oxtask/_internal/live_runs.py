@@ -24,6 +24,12 @@ def remove(running: FlowRunning) -> None:
     _running.pop(id(running.record), None)
 
 
+def has(running: FlowRunning) -> bool:
+    """Tell whether a run is under way."""
+    record = getattr(running, "record", None)
+    return record is not None and _running.get(id(record)) is running
+
+
 def of(record: FlowRun | None) -> FlowRunning | None:
     """Return the run that a record belongs to, if it is under way here."""
     return None if record is None else _running.get(id(record))

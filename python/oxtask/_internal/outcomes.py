@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
+from oxtask._internal.interruptions import FlowInterrupted
 from oxtask._internal.task_runs import (
     CANCELLED,
     CHOSEN,
@@ -47,6 +48,8 @@ def outcome_of(future: Any, raise_on_failure: bool) -> Any:
             msg = "Run is in NotReady state, its result is not available."
             raise UnfinishedRun(msg) from output
         if code == CANCELLED:
+            if isinstance(output, FlowInterrupted) and _is_flow_cancelled():
+                raise output
             output = CancelledRun("Run cancelled.")
         if raise_on_failure:
             raise output
@@ -54,6 +57,15 @@ def outcome_of(future: Any, raise_on_failure: bool) -> Any:
     finally:
         # This frame is in the traceback: it must not keep the run, and with it the exception.
         del future, output
+
+
+def _is_flow_cancelled() -> bool:
+    """Tell whether the flow run is to stop that has run the task on its own thread, in a wait."""
+    from oxtask._internal import flow_cancel, live_runs  # noqa: PLC0415 - start-up time
+    from oxtask.context import FlowRunContext  # noqa: PLC0415
+
+    context = FlowRunContext.get()
+    return context is not None and flow_cancel.is_due(live_runs.of(context.flow_run))
 
 
 def timed_out(future: Any, seconds: float) -> TimeoutError:

@@ -7,6 +7,7 @@ from collections import Counter
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from oxtask._internal.interruptions import Interruption
 from oxtask._internal.records import Record
 from oxtask._internal.state import State, engine_state, is_state_iterable
 from oxtask._internal.state_types import (
@@ -292,6 +293,8 @@ def exception_to_crashed_state(
         message = "Execution was aborted by a termination signal."
     elif isinstance(exc, SystemExit):
         message = "Execution was aborted by Python system exit call."
+    elif isinstance(exc, Interruption):
+        message = f"Execution was interrupted: {exc.reason}."
     else:
         message = f"Execution was interrupted by an unexpected exception: {format_exception(exc)}"
     return engine_state(CRASHED, None, timestamp, message, exc, task_run_id, flow_run_id)

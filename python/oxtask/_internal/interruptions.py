@@ -1,0 +1,33 @@
+"""What oxtask raises in the user's code to make it stop.
+
+Derived from `BaseException`, so that an ``except Exception`` in the code does not swallow it.
+"""
+
+from __future__ import annotations
+
+
+class Interruption(BaseException):
+    """The base: somebody around the code has no use for it any more."""
+
+    reason = "it is not wanted any more"
+
+    def __init__(self) -> None:
+        super().__init__(self.reason)
+
+
+class ScopeExpired(Interruption):
+    """Raised in code that is out of time, wherever it is."""
+
+    reason = "the time of the run, or of one around it, is up"
+
+
+class RunInterrupted(Interruption):
+    """Raised in a body whose run was cancelled or timed out."""
+
+    reason = "the run was cancelled, or its time is up"
+
+
+class FlowInterrupted(Interruption):
+    """Raised in a flow run that is cancelled, and on its way out in the runs inside of it."""
+
+    reason = "the flow run, or one around it, was cancelled"
