@@ -23,6 +23,7 @@ from oxtask._internal.task_runs import (
     COMPLETED,
     CRASHED,
     RunLog,
+    final_state,
     new_log,
     tracks_inputs,
 )
@@ -186,11 +187,11 @@ class DirectCall:
     def finish(self, answer: Answer) -> Any:
         """End the run, and return or raise what the caller is to see."""
         code, output = answer
+        if code != engine.LOST:
+            _core.settle(self.run, code, output)
         run, value = self.run, self.value
         # The collector cannot look into a run: no frame of a traceback may hold one.
         del self.run, self.value
-        if code != engine.LOST:
-            _core.settle(run, code, output)
         log = run.record
         try:
             if log is not None and log.hook_error is not None:
@@ -208,6 +209,18 @@ class DirectCall:
             raise output
         finally:
             del answer, output, value, log, run
+
+    def abandon(self, error: BaseException) -> None:
+        """End the run, if it has not, when a signal or a deadline has struck the engine itself."""
+        run = getattr(self, "run", None)
+        if run is None:
+            return
+        del self.run, self.value
+        run.seal()
+        log = run.record
+        if log is not None:
+            log.enter(final_state(CRASHED, error, time.time_ns()))
+        _core.settle(run, CRASHED, error)
 
 
 def _log_for(run: Run, record: TaskRun | UUID) -> RunLog[TaskRun]:
@@ -234,8 +247,12 @@ def call(
 
 
 def _call(direct: DirectCall) -> Any:
-    _core.current_run.set(direct.run)
-    return direct.finish(direct.resolve() or direct.carry_out())
+    try:
+        _core.current_run.set(direct.run)
+        return direct.finish(direct.resolve() or direct.carry_out())
+    except BaseException as error:
+        direct.abandon(error)
+        raise
 
 
 async def acall(
@@ -259,4 +276,8 @@ def context_in(direct: DirectCall) -> Context:
 
 
 async def _acall(direct: DirectCall) -> Any:
-    return direct.finish(await direct.aresolve() or await direct.acarry_out())
+    try:
+        return direct.finish(await direct.aresolve() or await direct.acarry_out())
+    except BaseException as error:
+        direct.abandon(error)
+        raise

@@ -34,13 +34,13 @@ class BodyTimedOut(BaseException):
 
 class _Scopes(threading.local):
     def __init__(self) -> None:
-        self.stack: list[_Scope] = []
+        self.stack: list[Scope] = []
 
 
 _scopes = _Scopes()
 
 
-class _Scope:
+class Scope:
     """A deadline on this thread, from `begin` to `end`."""
 
     def __init__(self, seconds: float) -> None:
@@ -69,6 +69,28 @@ class _Scope:
                 _signal().signal(_signal().SIGURG, scope._previous_handler)
             stack.remove(scope)
 
+    def leave(self, error: BaseException | None) -> bool:
+        """End the scope of code that has ended, or raised ``error``; tell whether it was too late.
+
+        Raises:
+            ScopeExpired: If a scope around this one is out of time, and the code does not say so.
+        """
+        outermost = None
+        try:
+            outermost = _outermost_expired()
+            self.end()
+        except ScopeExpired:
+            # It may come after the code has ended, and keep the scope from being left.
+            outermost = outermost or _outermost_expired()
+            self.end()
+        if isinstance(error, ScopeExpired):
+            return outermost is self
+        if error is not None and not isinstance(error, Exception):
+            return False
+        if outermost is not None and outermost is not self and error is None:
+            raise ScopeExpired
+        return outermost is self
+
 
 def _signal() -> Any:
     import signal  # noqa: PLC0415 - start-up time
@@ -76,7 +98,7 @@ def _signal() -> Any:
     return signal
 
 
-def _outermost_expired() -> _Scope | None:
+def _outermost_expired() -> Scope | None:
     now = time.monotonic()
     return next((scope for scope in _scopes.stack if scope.deadline <= now), None)
 
@@ -98,7 +120,7 @@ def within(seconds: float | None, function: Callable[[], Any]) -> Any:
     """
     if seconds is None:
         return function()
-    scope = _Scope(seconds)
+    scope = Scope(seconds)
     outermost = value = None
     try:
         try:
@@ -139,7 +161,7 @@ async def awithin(
         return await function(*args, **kwargs)
     import asyncio  # noqa: PLC0415 - start-up time
 
-    timer = _Timer(seconds, asyncio.current_task())
+    timer = Timer(seconds, asyncio.current_task())
     try:
         value = await function(*args, **kwargs)
     except (Exception, asyncio.CancelledError):
@@ -153,7 +175,7 @@ async def awithin(
     return value
 
 
-class _Timer:
+class Timer:
     """Cancels an asyncio task when time is up, and tells that cancellation from others."""
 
     def __init__(self, seconds: float, task: asyncio.Task[Any] | None) -> None:
@@ -175,6 +197,15 @@ class _Timer:
         if not self._has_rung or self._task is None or sys.version_info < (3, 11):
             return self._has_rung
         return self._task.uncancel() == 0
+
+    def leave(self, error: BaseException | None) -> bool:
+        """Stop the timer of code that has ended, or raised ``error``; tell whether it was late."""
+        import asyncio  # noqa: PLC0415 - start-up time
+
+        self.handle.cancel()
+        if error is None:
+            return self.end_is_ours() or self.is_late()
+        return isinstance(error, (Exception, asyncio.CancelledError)) and self.end_is_ours()
 
     def is_late(self) -> bool:
         """Tell whether the deadline has passed, heard or not."""

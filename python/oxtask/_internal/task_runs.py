@@ -71,8 +71,9 @@ class RunLog(Generic[RecordT]):
         """
         current = self.record.state
         if current is None or not current.is_final():
-            self.record.enter_state(state)
+            # In this order: a signal may come between the two, and the record has the last word.
             self.history.append(state)
+            self.record.enter_state(state)
 
 
 def new_log(future: TaskRunFuture, number: int | None = None) -> RunLog[TaskRun]:
