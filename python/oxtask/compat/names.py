@@ -33,6 +33,9 @@ NAMES: dict[str, str] = {
     "prefect.logging.loggers.patch_print": "oxtask.logging.patch_print",
     "prefect.logging.loggers.print_as_log": "oxtask.logging.print_as_log",
     "prefect.task_engine.TaskRunTimeoutError": "oxtask.exceptions.TaskRunTimeoutError",
+    "prefect.testing.utilities.prefect_test_harness": (
+        "oxtask.testing.utilities.oxtask_test_harness"
+    ),
     # Settings, which are environment variables too
     **{
         f"prefect.settings.PREFECT_{name.removeprefix('OXTASK_')}": f"oxtask.settings.{name}"
@@ -98,7 +101,6 @@ ALTERNATIVES: dict[str, str] = {
     "prefect.locking": _NO_RESULTS,
     "prefect.results": _NO_RESULTS,
     "prefect.runner": _NO_SCHEDULES,
-    "prefect.runtime": "use `prefect.context.get_run_context()`",
     "prefect.schedules": _NO_SCHEDULES,
     "prefect.serializers": _NO_RESULTS,
     "prefect.server": _NO_SERVER,
@@ -112,12 +114,10 @@ ALTERNATIVES: dict[str, str] = {
     "prefect.task_worker": _SUBMIT,
     "prefect.tasks.task_input_hash": _NO_RESULTS,
     "prefect.telemetry": "oxtask sends nothing anywhere",
-    "prefect.testing": "tests need no harness: runs leave nothing behind",
     "prefect.transactions": _NO_RESULTS,
     "prefect.types": _PLAIN_TYPES,
     "prefect.utilities.asyncutils": "use `asyncio`: `asyncio.run`, `asyncio.to_thread`",
     "prefect.utilities.hashing": _NO_RESULTS,
-    "prefect.utilities.timeout": "use `timeout_seconds`, or `asyncio.timeout`",
     "prefect.utilities.visualization": "oxtask draws no flows in this version",
     "prefect.variables": _NO_BLOCKS,
     "prefect.workers": _NO_SCHEDULES,
@@ -139,8 +139,8 @@ def alternative(name: str) -> str:
     """Return what to do without ``name``, ``"prefect.serve"``; the closest entry decides.
 
     Example:
-        >>> alternative("prefect.utilities.timeout.timeout_async")
-        'use `timeout_seconds`, or `asyncio.timeout`'
+        >>> alternative("prefect.task_runners.SequentialTaskRunner")
+        'use `ThreadPoolTaskRunner(max_workers=1)`'
     """
     while name:
         if name in ALTERNATIVES:
