@@ -269,6 +269,33 @@ def test_a_run_that_has_ended_cannot_be_cancelled_any_more(logs):
     assert shown(logs[0]) == ["Pending", "Running", "Completed"]
 
 
+def test_hooks_of_outermost_runs_can_be_left_to_another_process(monkeypatch):
+    """FL-90: those of runs inside of them, and those of crashes, are called"""
+    monkeypatch.setenv("OXTASK__ENABLE_CANCELLATION_AND_CRASHED_HOOKS", "false")
+    seen = []
+
+    def hook(flow, run, state):
+        seen.append((flow.name, state.name))
+
+    @flow(on_cancellation=[hook])
+    def inner():
+        cancel(own())
+
+    @flow(on_cancellation=[hook])
+    def outer():
+        inner(return_state=True)
+        cancel(own())
+
+    @flow(on_crashed=[hook])
+    def crashing():
+        raise SystemExit
+
+    outer(return_state=True)
+    with pytest.raises(SystemExit):
+        crashing()
+    assert seen == [("inner", "Cancelling"), ("crashing", "Crashed")]
+
+
 def test_a_cancelled_run_leaves_no_handler_behind():
     """FL-89, FL-88"""
     before = signal.getsignal(signal.SIGTERM)

@@ -7,6 +7,7 @@ to that.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from oxtask._internal.flow_runs import FlowRunning
     from oxtask.flows import Flow
     from oxtask.states import State
+
+_HOOKS = "OXTASK__ENABLE_CANCELLATION_AND_CRASHED_HOOKS"
+"""Set to ``false`` by a process that calls ``on_cancellation`` for the outermost runs itself."""
 
 Steps = Any  # a generator of steps: see `oxtask._internal.engine`
 
@@ -205,7 +209,7 @@ def _entered(running: FlowRunning, state: State[Any]) -> Steps:
     flow: Any = running.flow
     running.enter(state)
     try:
-        yield from hooks(_hooks_for(flow, state), flow, running.log)
+        yield from hooks(_hooks_for(running, state), flow, running.log)
     except GeneratorExit:
         raise
     except BaseException as error:  # noqa: BLE001 - the run has ended
@@ -213,13 +217,15 @@ def _entered(running: FlowRunning, state: State[Any]) -> Steps:
         log_lines.write(running.log, flow, log_lines.DEBUG, text, error)
 
 
-def _hooks_for(flow: Flow[..., Any], state: State[Any]) -> list[Any]:
+def _hooks_for(running: FlowRunning, state: State[Any]) -> list[Any]:
+    flow: Flow[..., Any] = running.flow
     if state.is_completed():
         return flow.on_completion_hooks
     if state.is_failed():
         return flow.on_failure_hooks
     if state.is_cancelling():
-        return flow.on_cancellation_hooks
+        is_muted = running.parent is None and os.environ.get(_HOOKS, "").lower() == "false"
+        return [] if is_muted else flow.on_cancellation_hooks
     if not state.is_crashed():
         return []
     if flow.isasync:
