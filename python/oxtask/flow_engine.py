@@ -18,11 +18,18 @@ from oxtask.exceptions import FlowRunTimeoutError
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
     from logging import Logger
+    from multiprocessing.context import SpawnProcess
 
     from oxtask.client.schemas.objects import FlowRun
     from oxtask.flows import Flow
 
-__all__ = ["FlowRunTimeoutError", "run_flow", "run_flow_async", "run_flow_sync"]
+__all__ = [
+    "FlowRunTimeoutError",
+    "run_flow",
+    "run_flow_async",
+    "run_flow_in_subprocess",
+    "run_flow_sync",
+]
 
 ReturnType = Literal["result", "state"]
 
@@ -113,6 +120,41 @@ def run_flow_async(  # noqa: PLR0917
             raise
 
     return whole()
+
+
+def run_flow_in_subprocess(  # noqa: PLR0917
+    flow: Flow[..., Any],
+    flow_run: FlowRun | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    wait_for: Any = None,
+    context: Mapping[str, Any] | None = None,
+    env: Mapping[str, str | None] | None = None,
+) -> SpawnProcess:
+    """Run a flow, which may be async, in a process of its own.
+
+    Its exit code is 0 if the run completed or paused, and another if it did not. A script that
+    calls this needs ``if __name__ == "__main__":``, as all do that spawn processes.
+
+    Args:
+        flow: The flow; not of a generator function.
+        flow_run: As for `run_flow`.
+        parameters: As for `run_flow`; futures in them are waited for here.
+        wait_for: As for `run_flow`; waited for here.
+        context: As for `run_flow`; by default the contexts that this is called in.
+        env: Environment variables that the process gets; those that are ``None`` it does not have.
+
+    Returns:
+        The process, which has been started.
+
+    Raises:
+        ValueError: If the flow is one of a generator function.
+    """
+    if flow.isgenerator:
+        msg = "a generator flow has no result: run it where its items are consumed"
+        raise ValueError(msg)
+    from oxtask._internal import flow_processes  # noqa: PLC0415 - start-up time
+
+    return flow_processes.start(flow, flow_run, parameters, wait_for, context, env)
 
 
 def _produce(  # noqa: PLR0917 - as `run_flow`
