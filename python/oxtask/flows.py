@@ -121,7 +121,7 @@ class Flow(Generic[P, R_co]):
         if log_prints:
             from oxtask._internal import plan_watch  # noqa: PLC0415 - start-up time
 
-            plan_watch.expect_prints()
+            plan_watch.expect_prints(self)
 
     if TYPE_CHECKING:
         fn: Callable[P, R_co]

@@ -6,6 +6,7 @@ import gc
 import logging
 import subprocess
 import sys
+import textwrap
 import weakref
 
 import pytest
@@ -123,10 +124,29 @@ def test_a_level_counts_that_is_set_by_who_imports_logging_after_the_first_run()
 
 
 def run(program):
-    lines = [line.strip() for line in program.splitlines()]
-    return subprocess.run(
-        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    return subprocess.run(command, capture_output=True, text=True, check=True)
+
+
+def test_prints_of_a_flow_that_is_gone_are_not_expected():
+    """3: runs are not slower than they need be, for the rest of the process"""
+    program = """
+        import gc
+        from oxtask import flow, task
+        from oxtask.settings import temporary_settings
+        rich = lambda: (made := task(lambda: None))() or made._is_rich()
+        assert not rich()
+        main = flow(lambda: None, log_prints=True)
+        assert rich()
+        del main
+        gc.collect()
+        assert not rich()
+        with temporary_settings({"logging.log_prints": True}):
+            with temporary_settings({"logging.log_prints": False}):
+                assert rich()
+        assert not rich()
+    """
+    run(program)
 
 
 def test_a_task_is_not_kept_because_its_plan_may_be_forgotten():

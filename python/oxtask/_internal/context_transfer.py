@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
+from oxtask._internal import plan_watch
 from oxtask._internal.functions import is_coroutine_function
 from oxtask._internal.steps import InContext
 from oxtask.context import FlowRunContext, TagsContext, TaskRunContext
@@ -58,6 +59,8 @@ def _enter(stack: ExitStack, serialized: Mapping[str, Any]) -> None:
     if flow_context:
         runner = _runner_of(flow_context["flow"])
         context = FlowRunContext(**{**flow_context, "task_runner": runner, "detached": True})
+        if context.log_prints:
+            plan_watch.expect_prints(context.flow)
         stack.enter_context(context)
         stack.enter_context(runner)
     tags = serialized.get("tags_context")

@@ -7,9 +7,8 @@ the plans of all tasks are forgotten, and worked out anew on next use.
 from __future__ import annotations
 
 import sys
-from _thread import RLock
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import ref
 
 from oxtask.settings import get_current_settings
 from oxtask.settings.table import listeners
@@ -18,58 +17,57 @@ if TYPE_CHECKING:
     import logging
 
     from oxtask._internal.task_machinery import TaskMachinery
+    from oxtask.flows import Flow
+    from oxtask.settings import Settings
 
 
-class _Watch:
-    """What is known of the whole process.
-
-    Attributes:
-        tasks: The tasks that have a plan.
-        prints: Whether a flow or a setting of this process has asked for prints to be logged.
-            Never false again: a run that asks its flow in vain is slower, no more.
-    """
-
-    def __init__(self) -> None:
-        self.tasks: WeakSet[TaskMachinery] = WeakSet()
-        self.prints = False
-        self.lock = RLock()  # a finaliser may call a task while it is held
+_planned: set[ref[TaskMachinery]] = set()
+"""The tasks that have a plan. A `WeakSet` would cost each access to a method three times as much;
+all that is done with the set is a single call into C, so it needs no lock."""
 
 
-_watch = _Watch()
+_flows_with_prints: set[ref[Flow[..., Any]]] = set()
+"""The flows that log prints. While there is one, tasks ask the flow they run in."""
+
+_settings_with_prints: list[Settings] = []
+"""The settings that hold somewhere and say that prints are logged."""
 
 
 def keep(task: TaskMachinery) -> None:
     """Take note of a task that is about to get a plan."""
-    with _watch.lock:
-        _watch.tasks.add(task)
+    _planned.add(ref(task, _planned.discard))
 
 
 def forget() -> None:
     """Have the plans of all tasks worked out anew."""
-    with _watch.lock:
-        tasks = list(_watch.tasks)
-        _watch.tasks.clear()
-    for task in tasks:
-        task._known_plans.clear()
-        task._forget_plan()
+    for reference in list(_planned):
+        task = reference()
+        if task is not None:
+            task._known_plans.clear()
+            task._forget_plan()
 
 
-def expect_prints() -> None:
-    """Take note that some flow or setting logs prints; tasks then ask where they run."""
-    if not _watch.prints:
-        _watch.prints = True
-        forget()
+def expect_prints(flow: Flow[..., Any]) -> None:
+    """Take note of a flow that logs prints."""
+    _flows_with_prints.add(ref(flow, _flows_with_prints.discard))
+    forget()
 
 
 def prints_may_be_logged() -> bool:
-    """Tell whether some flow or setting has asked for prints to be logged."""
-    _settings_changed()
-    return _watch.prints
+    """Tell whether some flow, or some settings, ask for prints to be logged."""
+    return bool(
+        _flows_with_prints or _settings_with_prints or get_current_settings().logging.log_prints
+    )
 
 
-def _settings_changed() -> None:
-    if get_current_settings().logging.log_prints:
-        expect_prints()
+def _settings_changed(settings: Settings, *, is_begin: bool) -> None:
+    if not settings.logging.log_prints:
+        return
+    if is_begin:
+        _settings_with_prints.append(settings)
+    elif settings in _settings_with_prints:
+        _settings_with_prints.remove(settings)
+    forget()
 
 
 listeners.append(_settings_changed)

@@ -29,6 +29,8 @@ from oxtask.settings.table import listeners
 if TYPE_CHECKING:
     from typing import TextIO
 
+    from oxtask.settings import Settings
+
 ROOT = "oxtask"
 
 _COLORS = {  # ANSI: grey, yellow, red, bold red; INFO stays as it is
@@ -140,4 +142,8 @@ def setup_logging() -> None:
         if _setup.console is None:
             _setup.console = ConsoleHandler()
             own.addHandler(_setup.console)
-            listeners.append(setup_logging)
+            listeners.append(_settings_changed)
+
+
+def _settings_changed(_: Settings, *, is_begin: bool) -> None:  # noqa: ARG001
+    setup_logging()

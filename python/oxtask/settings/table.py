@@ -302,9 +302,11 @@ def reload_settings() -> Settings:
     Raises:
         ValueError: If an environment variable holds what its setting does not accept.
     """
-    global _from_environment  # noqa: PLW0603 - the one place that sets it
-    _from_environment = Settings.from_environment(os.environ)
-    _tell()
+    global _from_environment
+    before, _from_environment = _from_environment, Settings.from_environment(os.environ)
+    _tell(_from_environment, is_begin=True)
+    if before is not None:
+        _tell(before, is_begin=False)
     return _from_environment
 
 
@@ -341,13 +343,14 @@ def _aliases_changed() -> None:
         reload_settings()
 
 
-def _tell() -> None:
+def _tell(settings: Settings, *, is_begin: bool) -> None:
     for listener in listeners:
-        listener()
+        listener(settings, is_begin=is_begin)
 
 
-listeners: list[Callable[[], object]] = []
-"""Called when other settings hold, in the context in which they do: for what is worked out once."""
+listeners: list[Callable[..., object]] = []
+"""Called with settings that hold from now on in this context, or hold no more: for what is worked
+out once."""
 
 
 @contextmanager
@@ -376,9 +379,9 @@ def temporary_settings(
     """
     settings = get_current_settings().copy_with_update(updates, set_defaults, restore_defaults)
     token = _temporary.set(settings)
-    _tell()
+    _tell(settings, is_begin=True)
     try:
         yield settings
     finally:
         _temporary.reset(token)
-        _tell()
+        _tell(settings, is_begin=False)
