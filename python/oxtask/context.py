@@ -376,7 +376,7 @@ def serialize_context(asset_ctx_kwargs: Mapping[str, Any] | None = None) -> dict
 def hydrated_context(
     serialized_context: Mapping[str, Any] | None = None,
     client: Any = None,  # noqa: ARG001 - positional in the reference
-) -> Iterator[None]:
+) -> Generator[None, None, None]:
     """Enter the contexts that `serialize_context` has written down.
 
     A flow run gets a task runner of its own here, which is left at the end, and its context says

@@ -25,6 +25,7 @@ from oxtask._internal.flow_life import (
 from oxtask._internal.flow_runs import FlowRunning
 from oxtask._internal.generators import Production
 from oxtask._internal.interruptions import FlowInterrupted
+from oxtask._internal.task_runs import tracks_inputs
 from oxtask.exceptions import OxtaskSignal
 
 if TYPE_CHECKING:
@@ -91,6 +92,16 @@ class _FlowProduction(Production):
         from oxtask.logging.prints import patch_print  # noqa: PLC0415 - start-up time
 
         return patch_print()
+
+    def hand_over(self, item: Any) -> None:
+        """Note in the flow of the consumer where an item comes from, if somebody wants to know."""
+        if tracks_inputs():
+            from oxtask._internal.result_links import (  # noqa: PLC0415 - start-up time
+                RunType,
+                link_result,
+            )
+
+            link_result(self.running.state, item, RunType.FLOW_RUN)
 
     def to_next_item(self) -> bool:
         """Carry out steps until the body has yielded; SIGTERM is heard meanwhile."""

@@ -80,6 +80,10 @@ class Production:
         """Return what is entered around the body when its prints are logged."""
         raise NotImplementedError
 
+    def hand_over(self, item: Any) -> None:
+        """Note where an item comes from, if somebody wants to know."""
+        raise NotImplementedError
+
     def call(self, step: Call) -> None:
         """Call a hook or a condition."""
         try:
@@ -151,6 +155,14 @@ class _TaskProduction(Production):
         """Return what is entered around the body when its prints are logged."""
         return engine.printing(self.direct.run.task)
 
+    def hand_over(self, item: Any) -> None:
+        """Note where an item comes from, if somebody wants to know."""
+        log = self.direct.run.record
+        if tracks_inputs() and log is not None:
+            from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
+
+            self.context.run(tracking.link, log, item)
+
     def close(self) -> None:
         """Close the body, and end the run of a consumer who wants no more."""
         steps = self._closing(self.taken().close())
@@ -198,14 +210,6 @@ class Producing:
         """Let the body go on with an exception."""
         self._error = error
 
-    def _hand_over(self) -> None:
-        """Note where the item comes from, if somebody wants to know."""
-        log = self._production.direct.run.record
-        if tracks_inputs() and log is not None:
-            from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
-
-            self._production.context.run(tracking.link, log, self.item)
-
     def _begin(self) -> None:
         step = self._step
         self._body = self._production.context.run(step.function, *step.args, **step.kwargs)
@@ -230,7 +234,7 @@ class Producing:
             self._production.fail(error)
             return False
         self._count(since)
-        self._hand_over()
+        self._production.hand_over(self.item)
         return True
 
     def _resume(self) -> Any:
@@ -263,7 +267,7 @@ class Producing:
             self._production.fail(error)
             return False
         self._count(since)
-        self._hand_over()
+        self._production.hand_over(self.item)
         return True
 
     async def _aresume(self) -> Any:

@@ -61,13 +61,14 @@ def prints_may_be_logged() -> bool:
 
 
 def _settings_changed(settings: Settings, *, is_begin: bool) -> None:
-    if not settings.logging.log_prints:
-        return
-    if is_begin:
-        _settings_with_prints.append(settings)
-    elif settings in _settings_with_prints:
-        _settings_with_prints.remove(settings)
-    forget()
+    if settings.logging.log_prints:
+        if is_begin:
+            _settings_with_prints.append(settings)
+        elif settings in _settings_with_prints:
+            _settings_with_prints.remove(settings)
+        forget()
+    elif settings.tasks.track_inputs:
+        forget()
 
 
 listeners.append(_settings_changed)
