@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import logging
 import signal
 import threading
 import time
@@ -227,3 +229,32 @@ def test_on_threads_python_code_is_interrupted():
     """TO-01, W07"""
     assert on_thread(lambda: timed_out(spin))
     assert on_thread(lambda: timed_out(lambda: time.sleep(0.1)))
+
+
+def test_a_deadline_leaves_no_lock_of_logging_behind():
+    """TO-03: other threads can go on logging"""
+    logger = logging.getLogger("oxtask.task_runs")
+
+    def spin_in_logging():
+        while True:
+            logger.manager._clear_cache()  # so that each question takes the lock
+            logger.isEnabledFor(logging.INFO)
+            sum(range(2_000))
+
+    for number in range(150):
+        with pytest.raises(TimeoutError), timeout(0.001 + number * 1e-5):
+            spin_in_logging()
+    asked = threading.Thread(target=logger.isEnabledFor, args=[logging.DEBUG], daemon=True)
+    asked.start()
+    asked.join(10)
+    assert not asked.is_alive()
+
+
+def test_what_blocks_in_the_engines_own_frame_is_interrupted_all_the_same():
+    """TO-03: a C function that is the body of a task"""
+    acquire = threading.Event().wait
+    body = task(functools.partial(acquire, 20), timeout_seconds=0.05)
+    began = time.monotonic()
+    with pytest.raises(TaskRunTimeoutError):
+        body()
+    assert time.monotonic() - began < 5

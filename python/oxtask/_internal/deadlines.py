@@ -32,6 +32,11 @@ class BodyTimedOut(BaseException):
         self.seconds = seconds
 
 
+_PUT_OFF_SECONDS, _MAX_TIMES_PUT_OFF = 0.0005, 40
+"""How long an interruption waits at a time, and how often: a C function that blocks may be called
+right from code that must not be interrupted."""
+
+
 class _Scopes(threading.local):
     def __init__(self) -> None:
         self.stack: list[Scope] = []
@@ -48,6 +53,7 @@ class Scope:
         self.deadline = time.monotonic() + seconds
         self._alarm: _core.Alarm | None = None
         self._has_handler = False
+        self._times_put_off = 0
         self._previous_handler: Any = None
 
     def begin(self) -> None:
@@ -57,6 +63,14 @@ class Scope:
             self._previous_handler = _signal().signal(_signal().SIGURG, _on_signal)
             self._has_handler = True
         self._alarm = _core.Alarm(self.seconds, None if self._has_handler else ScopeExpired)
+
+    def is_put_off(self) -> bool:
+        """Ring again in a moment; false if that has been done often enough."""
+        if self._times_put_off == _MAX_TIMES_PUT_OFF:
+            return False
+        self._times_put_off += 1
+        self._alarm = _core.Alarm(_PUT_OFF_SECONDS, None)
+        return True
 
     def end(self) -> None:
         """Leave the scope, and those inside it that were left in a hurry."""
@@ -104,11 +118,40 @@ def _outermost_expired() -> Scope | None:
 
 
 def _on_signal(signum: int, frame: Any) -> None:
-    if _outermost_expired() is not None:
+    expired = _outermost_expired()
+    if expired is not None:
+        if _is_delicate(frame) and expired.is_put_off():
+            return
         raise ScopeExpired
     previous = _scopes.stack[0]._previous_handler if _scopes.stack else None
     if callable(previous):
         previous(signum, frame)
+
+
+def _is_delicate(frame: Any) -> bool:
+    """Tell whether code must not be interrupted where it is.
+
+    `logging` takes its lock before the ``try`` that gives it back, or without one: interrupted
+    there, or in what it calls, it would keep all other threads from logging for ever. And a run
+    whose state is being set would be left in between.
+    """
+    if frame is not None and frame.f_globals.get("__name__") in _DELICATE:
+        return True
+    for _ in range(_DEPTH):
+        if frame is None:
+            return False
+        if frame.f_globals.get("__name__") == "logging":
+            return True
+        frame = frame.f_back
+    return False
+
+
+_DELICATE = {
+    f"oxtask._internal.{name}"
+    for name in ("engine", "log_lines", "run_record", "state", "steps", "task_runs")
+}
+_DEPTH = 6
+"""How many frames away `logging` may be."""
 
 
 def within(seconds: float | None, function: Callable[[], Any]) -> Any:
