@@ -246,7 +246,10 @@ def test_what_a_flow_has_submitted_is_dropped_when_it_fails(way, ran, lines):
 
     ran(way, body, task_runner=ThreadPoolTaskRunner(max_workers=1))
     assert done == []
-    assert any("wait for all submitted tasks" in line for line in lines("WARNING"))
+    (line,) = lines("WARNING")
+    assert "wait for all submitted tasks" in line
+    assert "5 task run(s)" in line
+    assert line.count("'<lambda>' (") == 5  # FL-109: they are named
 
 
 def test_futures_are_not_awaited_themselves():

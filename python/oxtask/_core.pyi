@@ -120,8 +120,12 @@ class Runner:
     def close(self) -> None:
         """Let workers leave when the queue is empty, and refuse new runs."""
 
-    def cancel_all(self, running: bool = False) -> int:
-        """Cancel what has not started, and with ``running`` what has; return how many runs."""
+    def cancel_all(self, running: bool = False) -> tuple[int, list[TaskRunFuture]]:
+        """Cancel what has not started, and with ``running`` what has.
+
+        Returns:
+            How many runs were cancelled, and the first twenty of them.
+        """
 
 @final
 class TaskRunFuture:

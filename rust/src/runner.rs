@@ -137,7 +137,7 @@ impl Runner {
             }
             // On a cancelled pool runs may still come into the queue, and all workers be stuck.
             let slice = if self.pool.is_cancelled() {
-                cancel_jobs(py, self.pool.cancel());
+                cancel_jobs(py, self.pool.cancel(), &mut Dropped::default());
                 Some(left.map_or(CANCELLED_SLICE, |left| left.min(CANCELLED_SLICE)))
             } else {
                 left
@@ -161,13 +161,13 @@ impl Runner {
 
     /// Cancels what is queued, parked or sleeping; with `running`, ends what is under way as well.
     ///
-    /// Returns how many runs were cancelled.
+    /// Returns how many runs were cancelled, and the first of them.
     #[pyo3(signature = (running=false))]
-    fn cancel_all(&self, py: Python<'_>, running: bool) -> PyResult<usize> {
+    fn cancel_all(&self, py: Python<'_>, running: bool) -> PyResult<(usize, Vec<TaskRunFuture>)> {
+        let mut dropped = Dropped::default();
         if self.pool.tag() != runtime::get().generation {
-            return Ok(0);
+            return Ok((0, dropped.first));
         }
-        let mut count = 0;
         // What ends releases what was parked on it, into the queue.
         loop {
             let jobs = self.pool.cancel();
@@ -175,25 +175,45 @@ impl Runner {
             if jobs.is_empty() {
                 break;
             }
-            count += cancel_jobs(py, jobs);
+            cancel_jobs(py, jobs, &mut dropped);
         }
         if running {
             for (group, index) in self.bodies(py) {
                 let (done, was_running) = workers::cancel(py, &group, index);
-                count += usize::from(done);
+                if done {
+                    dropped.add(&group, index);
+                }
                 if was_running {
                     interrupt(py, &group, index)?;
                 }
             }
-            count += cancel_jobs(py, self.pool.cancel());
+            cancel_jobs(py, self.pool.cancel(), &mut dropped);
         }
-        Ok(count)
+        Ok((dropped.count, dropped.first))
     }
 }
 
-/// Cancels the runs of jobs; returns how many had not ended.
-fn cancel_jobs(py: Python<'_>, jobs: Vec<Job<Spec>>) -> usize {
-    let mut count = 0;
+/// How many cancelled runs are handed to Python, which names them to the user.
+const NAMED: usize = 20;
+
+/// What `Runner::cancel_all` has cancelled.
+#[derive(Default)]
+struct Dropped {
+    count: usize,
+    first: Vec<TaskRunFuture>,
+}
+
+impl Dropped {
+    fn add(&mut self, group: &Runs, index: u32) {
+        self.count += 1;
+        if self.first.len() < NAMED {
+            self.first.push(TaskRunFuture::new(Arc::clone(group), index));
+        }
+    }
+}
+
+/// Cancels the runs of jobs that have not ended.
+fn cancel_jobs(py: Python<'_>, jobs: Vec<Job<Spec>>, dropped: &mut Dropped) {
     for job in jobs {
         match job {
             Job::Runs { group, next, end } => {
@@ -201,7 +221,9 @@ fn cancel_jobs(py: Python<'_>, jobs: Vec<Job<Spec>>) -> usize {
                     !matches!(group.phase(index), Phase::Running | Phase::Done(_))
                 });
                 for index in waiting {
-                    count += usize::from(workers::cancel(py, &group, index).0);
+                    if workers::cancel(py, &group, index).0 {
+                        dropped.add(&group, index);
+                    }
                 }
             }
             Job::Callbacks(callbacks) => {
@@ -211,7 +233,6 @@ fn cancel_jobs(py: Python<'_>, jobs: Vec<Job<Spec>>) -> usize {
             }
         }
     }
-    count
 }
 
 impl Runner {

@@ -57,12 +57,15 @@ async def astop(running: FlowRunning, runner: TaskRunner[Any]) -> None:
 
 def _drop_queued(running: FlowRunning, runner: TaskRunner[Any]) -> None:
     core = _core_of(runner)
-    count = 0 if core is None else core.cancel_all()
+    count, first = (0, []) if core is None else core.cancel_all()
     if count:
+        names = ", ".join(f"{future._task.name!r} ({future.task_run_id})" for future in first)
+        more = f" and {count - len(first)} more" if count > len(first) else ""
         text = (
             f"The flow run is in state {running.state.name!r}: {count} task run(s) that had not "
-            "started were cancelled. Please wait for all submitted tasks to complete before "
-            "exiting your flow, by calling `.wait()` or `.result()` on their futures"
+            f"started were cancelled: {names}{more}. Please wait for all submitted tasks to "
+            "complete before exiting your flow, by calling `.wait()` or `.result()` on their "
+            "futures"
         )
         log_lines.write(running.log, running.flow, log_lines.WARNING, text)
 
