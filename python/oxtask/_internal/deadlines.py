@@ -32,9 +32,13 @@ class BodyTimedOut(BaseException):
         self.seconds = seconds
 
 
-_PUT_OFF_SECONDS, _MAX_TIMES_PUT_OFF = 0.0005, 40
-"""How long an interruption waits at a time, and how often: a C function that blocks may be called
-right from code that must not be interrupted."""
+_PUT_OFF_SECONDS, _MAX_TIMES_PUT_OFF = 0.0005, 11
+"""How long an interruption waits, twice as long each time, and how often: a second in all.
+
+A C function that blocks may be called right from code that must not be interrupted, so it does not
+wait for ever; on a busy machine the thread may get nowhere for many milliseconds, so it waits that
+long.
+"""
 
 
 class _Scopes(threading.local):
@@ -68,8 +72,9 @@ class Scope:
         """Ring again in a moment; false if that has been done often enough."""
         if self._times_put_off == _MAX_TIMES_PUT_OFF:
             return False
+        seconds = _PUT_OFF_SECONDS * 2**self._times_put_off
         self._times_put_off += 1
-        self._alarm = _core.Alarm(_PUT_OFF_SECONDS, None)
+        self._alarm = _core.Alarm(seconds, None)
         return True
 
     def end(self) -> None:
