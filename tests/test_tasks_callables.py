@@ -62,7 +62,7 @@ class AsyncAdder(Adder):
         (task(afetch), True, False),
         (len, False, False),
         (MagicMock(), False, False),
-        (AsyncMock(), True, False),
+        (AsyncMock(spec=afetch), True, False),
     ],
 )
 def test_the_kind_of_a_function_is_recognised(fn, isasync, isgenerator):

@@ -149,7 +149,7 @@ def test_what_the_program_imports_is_oxtask(folder):
 def test_variables_of_prefect_that_the_program_sets_itself_count(folder):
     code = (
         "import os; os.environ['PREFECT_TASKS_DEFAULT_RETRIES'] = '2'; "
-        "from prefect import task; print(task(print).retries)"
+        "from prefect import task; print(task(len).retries)"
     )
 
     assert run(folder, "-m", "oxtask.compat", "-c", code).stdout == "2\n"
