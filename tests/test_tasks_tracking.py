@@ -426,8 +426,8 @@ def test_a_task_that_was_used_before_is_tracked_in_flows_that_track():
     """25.9: with submit and map"""
     with temporary_settings({"tasks.track_inputs": False}):
         used = look.with_options(name="used")
-        assert used(1) == {}
-        assert flow(lambda: used.submit(1).result())() == {}
+        assert not any(used(1).values())
+        assert not any(flow(lambda: used.submit(1).result())().values())
 
     @flow
     def main():

@@ -139,17 +139,23 @@ def test_a_direct_call_raises_what_its_upstream_lacks(kind):
 
 
 def test_a_state_of_a_flow_run_names_that_run():
-    """23.1: a subflow's state has no task run of its own to name"""
+    """23.1, FL-95: in the flow that called it, the task run that stands for it is named"""
 
     @flow
     def broken():
         raise ValueError("no")
 
+    outside = broken(return_state=True)
+
     @flow
     def main():
+        with pytest.raises(
+            UpstreamTaskError, match=f"flow run '{outside.state_details.flow_run_id}'"
+        ):
+            identity(outside)
         state = broken(return_state=True)
         with pytest.raises(
-            UpstreamTaskError, match=f"flow run '{state.state_details.flow_run_id}'"
+            UpstreamTaskError, match=f"task run '{state.state_details.task_run_id}'"
         ):
             identity(state)
         with pytest.raises(UpstreamTaskError, match=r"state 'Failed\('mine'\)'"):

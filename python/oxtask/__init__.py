@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from oxtask.client.orchestration import get_client
     from oxtask.context import tags
     from oxtask.flows import Flow, flow
     from oxtask.logging import get_run_logger
@@ -31,6 +32,7 @@ _HOMES = {
     "Task": "oxtask.tasks",
     "allow_failure": "oxtask.utilities.annotations",
     "flow": "oxtask.flows",
+    "get_client": "oxtask.client.orchestration",
     "get_run_logger": "oxtask.logging",
     "tags": "oxtask.context",
     "task": "oxtask.tasks",
@@ -44,6 +46,7 @@ __all__ = [
     "__version__",
     "allow_failure",
     "flow",
+    "get_client",
     "get_run_logger",
     "tags",
     "task",

@@ -25,6 +25,7 @@ __all__ = [
     "Stream",
     "TaskBase",
     "TaskRunFuture",
+    "Trace",
     "after_fork_in_child",
     "all_native",
     "before_fork",
@@ -32,9 +33,11 @@ __all__ = [
     "current_run",
     "current_runner",
     "frame_of",
+    "futures_in",
     "jittered",
     "leave",
     "needs_resolving",
+    "record_every_run",
     "register_state_class",
     "resolve",
     "settle",
@@ -187,6 +190,24 @@ class TaskRunFuture:
     def _context(self) -> Context | None: ...
     @property
     def _id(self) -> int: ...
+    def _observe(self) -> Trace | None:
+        """Have `run_history.ended` called when the run ends; ``None`` if it has."""
+
+    @property
+    def _sources(self) -> Any:
+        """Where the arguments came from, if that was noted."""
+
+    def _set_sources(self, sources: Any) -> None: ...
+    @property
+    def _has_upstreams(self) -> bool:
+        """Whether the run was given futures, or others to wait for."""
+
+@final
+class Trace:
+    """A run that is not kept alive."""
+
+    def future(self) -> TaskRunFuture | None:
+        """Return the future of the run, unless all that could ask for its result are gone."""
 
 @final
 class Blocking:
@@ -210,6 +231,10 @@ class Run:
     @property
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The resolved arguments."""
+
+    @property
+    def given(self) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """The arguments before futures in them were resolved; ``None`` if there were none."""
 
     def set_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None: ...
     @property
@@ -329,6 +354,12 @@ def frame_of(thread_id: int) -> FrameType | None:
 
 def needs_resolving(value: Any) -> int:
     """Tell how futures in a value are resolved: 0 there are none, 1 the core's walk, 2 Python's."""
+
+def futures_in(value: Any) -> list[TaskRunFuture] | None:
+    """Return the futures in a value; ``None`` if Python's walk is needed to find them."""
+
+def record_every_run(on: bool) -> None:
+    """Have the history told of every run that is made from now on, or not."""
 
 def resolve(value: Any) -> Any:
     """Return a value with results in place of futures, after waiting for them on this thread."""

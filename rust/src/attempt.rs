@@ -14,7 +14,7 @@ use crate::inputs::{self, Resolve, Unresolved};
 use crate::run::{Note, RUNS, Run, Runs, Shape, Spec};
 use crate::seat::Seat;
 use crate::workers;
-use crate::{boundary, clock, context, error, python};
+use crate::{boundary, clock, context, error, history, python};
 
 /// What an attempt came to.
 pub(crate) enum Ended {
@@ -32,6 +32,14 @@ pub(crate) fn execute(py: Python<'_>, group: &Runs, index: u32, seat: Option<&Ar
     }
 }
 
+/// The input of an attempt.
+pub(crate) struct Ready<'py> {
+    /// Resolved.
+    pub(crate) input: Bound<'py, PyAny>,
+    /// As it was before, if there were futures in it.
+    pub(crate) given: Option<Py<PyAny>>,
+}
+
 /// The input of an attempt, resolved; `None` if the run has ended for want of it.
 pub(crate) fn ready_input<'py>(
     py: Python<'py>,
@@ -39,11 +47,11 @@ pub(crate) fn ready_input<'py>(
     index: u32,
     attempt: u32,
     input: Bound<'py, PyAny>,
-) -> Option<Bound<'py, PyAny>> {
+) -> Option<Ready<'py>> {
     let spec = &group.work;
     // A retry finds its input resolved.
     if attempt > 1 || (spec.resolve == Resolve::Nothing && spec.wait_for.is_none()) {
-        return Some(input);
+        return Some(Ready { input, given: None });
     }
     let ready = if spec.wait_for.is_none() && spec.resolve == Resolve::Native {
         match resolve(&input, spec.resolve) {
@@ -57,7 +65,7 @@ pub(crate) fn ready_input<'py>(
         python_input(py, group, index, attempt, &input, spec.resolve)
     };
     match ready {
-        Ok(resolved) => Some(resolved),
+        Ok(resolved) => Some(Ready { input: resolved, given: Some(input.unbind()) }),
         Err(unresolved) => {
             refuse(py, group, index, attempt, unresolved);
             None
@@ -97,7 +105,9 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
     let spec = &group.work;
     let attempt = begun.attempt;
     let input = begun.input.into_bound(py);
-    let Some(input) = ready_input(py, group, index, attempt, input) else { return };
+    let Some(Ready { input, given }) = ready_input(py, group, index, attempt, input) else {
+        return;
+    };
     if group.pool().is_some_and(|pool| pool.is_cancelled()) {
         // Taken from the queue before the runner was cancelled, and seen by nobody since.
         workers::cancel(py, group, index);
@@ -105,6 +115,7 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
     }
     begin_retry(group, index, attempt);
     let run = Run::new(Arc::clone(group), index, attempt, seat, Some(input.clone().unbind()));
+    let run = run.given(given);
     let run = match RUNS.make(py, run) {
         Ok(run) => run,
         Err(error) => {
@@ -407,6 +418,12 @@ pub(crate) fn settle(
     outcome: Outcome,
     output: Option<Py<PyAny>>,
 ) {
+    if group.work.recorded
+        && outcome == Outcome::Completed
+        && let Some(value) = &output
+    {
+        history::produced(py, group, index, value);
+    }
     match group.settle(index, attempt, outcome, output, clock::now()) {
         Ok(settled) => {
             drop(settled.kept);

@@ -54,7 +54,8 @@ impl Outputs {
             self.group.notes(index, |notes| {
                 notes.iter().try_for_each(|note| match note {
                     Note::Record(held) | Note::Failed(_, held, _) => visit.call(held),
-                    Note::Retried(_) => Ok(()),
+                    // Numbers and texts: nothing that could refer to a run.
+                    Note::Retried(_) | Note::Sources(_) => Ok(()),
                 })
             })?;
         }

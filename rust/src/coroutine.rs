@@ -13,7 +13,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::attempt::Ended;
+use crate::attempt::{Ended, Ready};
 use crate::boundary::{self, Enter, Sent};
 use crate::loops::{self, Seat};
 use crate::run::{self, Run, Runs};
@@ -221,12 +221,12 @@ pub(crate) fn start(
 ) -> bool {
     let Some(begun) = group.begin(index, clock::now()) else { return false };
     let attempt = begun.attempt;
-    let Some(input) = attempt::ready_input(py, group, index, attempt, begun.input.into_bound(py))
+    let Some(ready) = attempt::ready_input(py, group, index, attempt, begun.input.into_bound(py))
     else {
         return false;
     };
     attempt::begin_retry(group, index, attempt);
-    match prepare(py, seat, pool, group, index, attempt, &input) {
+    match prepare(py, seat, pool, group, index, attempt, ready) {
         Ok(task) => {
             resume(py, &task, None);
             task.get().progress.lock().suspended
@@ -246,22 +246,23 @@ fn prepare<'py>(
     group: &Runs,
     index: u32,
     attempt: u32,
-    input: &Bound<'py, PyAny>,
+    ready: Ready<'py>,
 ) -> PyResult<Bound<'py, RunTask>> {
     let spec = &group.work;
+    let Ready { input, given } = ready;
     let run = Run::new(Arc::clone(group), index, attempt, None, Some(input.clone().unbind()));
-    let run = run::RUNS.make(py, run)?;
+    let run = run::RUNS.make(py, run.given(given))?;
     let context = context::copy(py, spec.context.as_ref())?;
     let coroutine = context::enter(py, &context, || {
         context::set(py, &context::variables(py).run, run.as_any())?;
-        attempt::coroutine(py, spec, &run, input)
+        attempt::coroutine(py, spec, &run, &input)
     })??;
     let task = RunTask {
         run: run.unbind(),
         pool: Arc::clone(pool),
         context: context.unbind(),
         coroutine: coroutine.unbind(),
-        input: input.clone().unbind(),
+        input: input.unbind(),
         seat: Arc::clone(seat),
         progress: Mutex::new(Progress::default()),
     };

@@ -10,9 +10,10 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::boundary::Enter;
 use crate::collector::{self, Link};
+use crate::inputs::Resolve;
 use crate::run::{self, RunRef, Runs};
 use crate::workers::{self, Callback};
-use crate::{boundary, context, python, waiting};
+use crate::{boundary, context, history, python, waiting};
 
 #[pyclass(frozen, module = "oxtask.futures", name = "TaskRunFuture")]
 pub(crate) struct TaskRunFuture {
@@ -78,8 +79,8 @@ impl TaskRunFuture {
     }
 
     #[getter]
-    fn task_run_id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        python::futures(py)?.enter_method("run_id", (self.group.id(self.index),))
+    fn task_run_id(slf: Bound<'_, Self>) -> PyResult<Bound<'_, PyAny>> {
+        python::futures(slf.py())?.enter_method("task_run_id", (&slf,))
     }
 
     #[getter]
@@ -217,6 +218,26 @@ impl TaskRunFuture {
     fn _blocking(&self) -> waiting::Blocking {
         let target = RunRef(Arc::clone(&self.group), self.index);
         waiting::Blocking::new(target)
+    }
+
+    /// Has the history told when the run ends; `None` if it has.
+    fn _observe(&self) -> Option<history::Trace> {
+        history::observe(&self.group, self.index)
+    }
+
+    #[getter]
+    fn _sources(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        run::sources(py, &self.group, self.index)
+    }
+
+    fn _set_sources(&self, sources: Py<PyAny>) {
+        self.group.note(self.index, run::Note::Sources(sources));
+    }
+
+    /// Whether the run was given futures, or others to wait for.
+    #[getter]
+    fn _has_upstreams(&self) -> bool {
+        self.group.work.resolve != Resolve::Nothing || self.group.work.wait_for.is_some()
     }
 
     #[getter]

@@ -189,6 +189,14 @@ impl Copies {
     }
 }
 
+/// The futures in `value`; `None` if Python's walk is needed to find them all.
+#[pyfunction]
+pub(crate) fn futures_in(value: &Bound<'_, PyAny>) -> PyResult<Option<Vec<Py<TaskRunFuture>>>> {
+    let mut found = Vec::new();
+    let how = scan(value, 0, &mut found)?;
+    Ok((how != Resolve::Python).then_some(found))
+}
+
 /// `value` with results in the place of futures; the same object where nothing changed.
 ///
 /// Every future in it has ended. Only for what [`scan`] called `Native`.

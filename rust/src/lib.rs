@@ -14,6 +14,7 @@ mod desk;
 mod error;
 mod futures;
 mod gather;
+mod history;
 mod inputs;
 mod loops;
 mod plan;
@@ -42,7 +43,9 @@ mod _core {
     #[pymodule_export]
     use super::gather::{Completions, all_native, settled, unsettled, values, wait_all};
     #[pymodule_export]
-    use super::inputs::{needs_resolving, resolve_here};
+    use super::history::{Trace, record_every_run};
+    #[pymodule_export]
+    use super::inputs::{futures_in, needs_resolving, resolve_here};
     #[pymodule_export]
     use super::plan::Plan;
     #[pymodule_export]

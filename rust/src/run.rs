@@ -43,6 +43,8 @@ pub(crate) struct Spec {
     /// What the runs wait for without using it, as the user gave it.
     pub(crate) wait_for: Option<Py<PyAny>>,
     pub(crate) known: Known,
+    /// The history wants to know of each run, and of its result.
+    pub(crate) recorded: bool,
 }
 
 /// A remark on the life of a run.
@@ -53,6 +55,8 @@ pub(crate) enum Note {
     Failed(u64, Py<PyAny>, f64),
     /// A retry began at a time.
     Retried(u64),
+    /// Which runs the arguments came from, as the history noted it.
+    Sources(Py<PyAny>),
 }
 
 impl Work for Spec {
@@ -100,6 +104,8 @@ pub(crate) struct Run {
     pub(crate) seat: Option<Arc<Seat>>,
     /// The input, or the pair of arguments that took its place.
     input: Mutex<(Shape, Option<Py<PyAny>>)>,
+    /// The input as it was before futures in it were resolved; `None` if there were none.
+    given: Option<Py<PyAny>>,
     /// The body that the thread was in before this one; `None` outside of the body.
     outer: Mutex<Option<Outer>>,
     link: Link,
@@ -132,6 +138,7 @@ impl Run {
             view: Mutex::new(None),
             seat,
             input,
+            given: None,
             outer,
             link: Link::default(),
         }
@@ -141,6 +148,11 @@ impl Run {
     #[cold]
     pub(crate) fn link(slf: &Bound<'_, Self>) {
         collector::link(slf.as_any(), &slf.get().link, &slf.get().group);
+    }
+
+    pub(crate) fn given(mut self, given: Option<Py<PyAny>>) -> Self {
+        self.given = given;
+        self
     }
 
     pub(crate) fn leave_body(&self, py: Python<'_>) {
@@ -161,6 +173,7 @@ impl Run {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.link.visit(&self.group, &visit)?;
         visit.call(&*self.view.lock())?;
+        visit.call(&self.given)?;
         visit.call(&self.input.lock().1)
     }
 
@@ -193,6 +206,17 @@ impl Run {
         };
         let input = input.unwrap_or_else(|| PyTuple::empty(py).into_any().unbind());
         crate::attempt::arguments(py, shape, input.bind(py))
+    }
+
+    /// The same as they were before futures in them were resolved; `None` if there were none.
+    #[getter(given)]
+    fn given_arguments<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyDict>)>> {
+        let shape = self.group.work.shape;
+        let given = self.given.as_ref();
+        given.map(|given| crate::attempt::arguments(py, shape, given.bind(py))).transpose()
     }
 
     fn set_arguments(&self, args: Py<PyAny>, kwargs: Py<PyAny>, py: Python<'_>) -> PyResult<()> {
@@ -322,6 +346,16 @@ pub(crate) fn record(py: Python<'_>, group: &Runs, index: u32) -> Option<Py<PyAn
     })
 }
 
+/// Which runs the arguments of a run came from, if that was noted.
+pub(crate) fn sources(py: Python<'_>, group: &Runs, index: u32) -> Option<Py<PyAny>> {
+    group.notes(index, |notes| {
+        notes.iter().rev().find_map(|note| match note {
+            Note::Sources(sources) => Some(sources.clone_ref(py)),
+            _ => None,
+        })
+    })
+}
+
 /// When an attempt failed, with what, how long the run then waited, and when the next began (0: not yet).
 pub(crate) type Retry = (u64, Py<PyAny>, f64, u64);
 
@@ -339,7 +373,7 @@ pub(crate) fn retries(py: Python<'_>, group: &Runs, index: u32) -> Vec<Retry> {
                         last.3 = *at;
                     }
                 }
-                Note::Record(_) => (),
+                Note::Record(_) | Note::Sources(_) => (),
             }
         }
         retries

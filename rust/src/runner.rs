@@ -15,7 +15,7 @@ use crate::inputs::{self, Resolve};
 use crate::run::{Runs, Shape, Spec};
 use crate::waiting::{Edge, Waiting};
 use crate::workers::{self, PyHost, RunPool};
-use crate::{boundary, clock, context, error, python, runtime, seat};
+use crate::{boundary, clock, context, error, history, python, runtime, seat};
 
 /// Tells the thread or event loop that is in the body of a run to stop.
 pub(crate) fn interrupt(py: Python<'_>, group: &Runs, index: u32) -> PyResult<()> {
@@ -107,8 +107,9 @@ impl Runner {
             resolve: needs.resolve,
             wait_for: wait_for.map(Bound::unbind),
             known: Known::default(),
+            recorded: history::is_on(),
         };
-        let group = needs.group(spec, &self.pool, inputs, &every);
+        let group = needs.group(py, spec, &self.pool, inputs, &every);
         boundary::without_collector(py, || {
             let list = PyList::empty(py);
             for index in 0..length {
@@ -352,6 +353,7 @@ impl Needs {
 
     fn group(
         self,
+        py: Python<'_>,
         spec: Spec,
         pool: &RunPool,
         inputs: Vec<Py<PyAny>>,
@@ -362,7 +364,9 @@ impl Needs {
         let length = inputs.len() as u32;
         let ids = runtime::get().ids.reserve(now, length);
         let pool = Arc::clone(pool);
-        if self.pending.is_empty() && every.iter().all(|future| future.get().is_done()) {
+        let recorded = spec.recorded;
+        let ready = self.pending.is_empty() && every.iter().all(|future| future.get().is_done());
+        if ready && !recorded {
             return Group::queued(spec, pool, ids, now, inputs);
         }
         let group = Group::parked(spec, Some(Arc::clone(&pool)), ids, now, inputs);
@@ -373,6 +377,11 @@ impl Needs {
         for index in 0..length {
             for future in every {
                 hold(&group, index, future);
+            }
+            if recorded {
+                let input = group.peek_input(index, |input| input.clone_ref(py));
+                let input = input.as_ref().map(|input| (group.work.shape, input.bind(py)));
+                history::submitted(py, &group, index, input);
             }
             group.release(index);
         }
@@ -423,8 +432,9 @@ pub(crate) fn submit<'py>(
         resolve: needs.resolve,
         wait_for: wait_for.map(Bound::unbind),
         known: Known::default(),
+        recorded: history::is_on(),
     };
-    let group = needs.group(spec, pool, vec![input.unbind()], &every);
+    let group = needs.group(py, spec, pool, vec![input.unbind()], &every);
     Ok(TaskRunFuture::new(group, 0))
 }
 

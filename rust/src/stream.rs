@@ -27,7 +27,7 @@ use crate::runner::Runner;
 use crate::task::TaskBase;
 use crate::waiting::{Edge, Waiting};
 use crate::workers::RunPool;
-use crate::{boundary, clock, context, python, runtime, waiting, workers};
+use crate::{boundary, clock, context, history, python, runtime, waiting, workers};
 
 const MAX_BLOCK: u32 = 256;
 /// Items that a quick source is asked for at a time.
@@ -274,7 +274,11 @@ impl Stream {
         Self::count(&self.pulled);
         let index = block.filled;
         block.filled += 1;
-        if block.group.fill(input.unbind()).is_ok() && !self.ordered {
+        let filled = block.group.fill(input.unbind()).is_ok();
+        if filled && block.group.work.recorded {
+            history::submitted(py, &block.group, index, None);
+        }
+        if filled && !self.ordered {
             #[allow(clippy::cast_possible_truncation)] // tokens wrap; they differ within a window
             let token = (block.base + u64::from(index)) as u32;
             if block.group.watch(index, Watcher::Inbox(Arc::clone(&self.inbox), token)).is_err() {
@@ -328,6 +332,7 @@ impl Stream {
             resolve: if special { Resolve::Python } else { Resolve::Nothing },
             wait_for: None,
             known: Known::default(),
+            recorded: history::is_on(),
         };
         let now = clock::now();
         let ids = runtime::get().ids.reserve(now, self.block);

@@ -13,7 +13,7 @@ use crate::inputs::{self, Resolve};
 use crate::plan::{Kind, Plan};
 use crate::run::{self, Run, Shape, Spec};
 use crate::runner::{self, Runner};
-use crate::{attempt, boundary, clock, context, runtime};
+use crate::{attempt, boundary, clock, context, history, runtime};
 
 #[pyclass(frozen, subclass, dict, weakref, module = "oxtask._core")]
 pub(crate) struct TaskBase {
@@ -57,7 +57,8 @@ impl TaskBase {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let plan = Self::plan(slf)?;
-        let simple = plan.get().kind == Kind::Sync && !plan.get().is_call_rich(py);
+        let simple =
+            plan.get().kind == Kind::Sync && !plan.get().is_call_rich(py) && !history::is_on();
         if simple && plan.get().accepts(&args, kwargs.as_ref()) {
             let mut found = Vec::new();
             let mut clean = inputs::scan(args.as_any(), 0, &mut found)? == Resolve::Nothing;
@@ -108,6 +109,7 @@ fn call<'py>(
         resolve: Resolve::Nothing,
         wait_for: None,
         known: Known::default(),
+        recorded: false,
     };
     let ids = runtime::get().ids.reserve(now, 1);
     let group = Group::inline(spec, None, ids, now, py.None());
@@ -152,6 +154,7 @@ pub(crate) fn begin_direct<'py>(
         resolve: Resolve::Nothing,
         wait_for: None,
         known: Known::default(),
+        recorded: history::is_on(),
     };
     let now = clock::now();
     let group = Group::inline(spec, None, runtime::get().ids.reserve(now, 1), now, py.None());

@@ -28,6 +28,8 @@ pub(crate) enum Callback {
     Grant(Py<PyAny>),
     /// The time of code on another thread is up.
     Bell(Arc<crate::alarm::Bell>),
+    /// A run that the history knows of has ended.
+    Ended(crate::history::Trace),
     /// A run was taken from the thread in `seat`; the attempt is the one that now speaks for it.
     Expired { group: Runs, index: u32, attempt: u32, kept: Option<Py<PyAny>>, seat: Arc<Seat> },
 }
@@ -49,6 +51,7 @@ impl Callback {
                 }
             }
             Self::Bell(bell) => bell.inject(py),
+            Self::Ended(trace) => trace.ended(py),
             Self::Expired { group, index, attempt, kept, seat } => {
                 attempt::take_over(py, &group, index, attempt, kept, &seat);
             }

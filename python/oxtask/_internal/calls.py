@@ -11,7 +11,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
-from oxtask._internal import engine, inputs
+from oxtask._internal import engine, inputs, run_history
 from oxtask._internal.deadlines import within
 from oxtask._internal.outcomes import outcome_of, state_of
 from oxtask._internal.state import engine_state
@@ -68,6 +68,7 @@ class DirectCall:
         self._given = given
         self._wait_for = wait_for
         self._return_state = return_state
+        run_history.called(self.run.future, given, wait_for)
 
     # --- inputs -----------------------------------------------------------------------------------
 

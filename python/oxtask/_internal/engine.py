@@ -18,6 +18,8 @@ from oxtask._internal import log_lines
 from oxtask._internal.deadlines import BodyTimedOut, awithin
 from oxtask._internal.interruptions import FlowInterrupted, RunInterrupted
 from oxtask._internal.log_lines import MAX_REPR_LENGTH
+from oxtask._internal.run_history import observe
+from oxtask._internal.run_sources import note_sources
 from oxtask._internal.state import engine_state, is_state, is_state_iterable, unwrap
 from oxtask._internal.state_types import StateType
 from oxtask._internal.steps import (
@@ -87,6 +89,7 @@ def life(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
     try:
         log: RunLog[Any] = run.record or new_record(run)
         if not log.record.run_count:
+            observe(run.future, log)
             log_lines.created(log, run.task)
             failure = name_run(run.task, log, args, kwargs)
             if failure is not None:
@@ -107,6 +110,7 @@ def new_record(run: Run) -> RunLog[Any]:
         from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
 
         return tracking.note(run)
+    note_sources(run)
     log = new_log(run.future)
     run.set_record(log)
     return log
@@ -410,6 +414,7 @@ def unresolved(run: Run, error: BaseException) -> Answer:
     if isinstance(error, UpstreamTaskError):
         return refuse(run, error)
     log = run.record or new_record(run)
+    observe(run.future, log)
     code = FAILED if isinstance(error, Exception) else CRASHED
     if code == FAILED:
         log_lines.failed(log, run.task, error)

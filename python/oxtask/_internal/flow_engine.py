@@ -43,7 +43,7 @@ def run(
     record: FlowRun | None = None,
 ) -> Any:
     """Run a sync flow on this thread."""
-    running = FlowRunning(flow, parameters, record)
+    running = FlowRunning(flow, parameters, record, wait_for)
     try:
         with flow_signals.watched():
             steps = prepared(running, wait_for)
@@ -127,7 +127,7 @@ async def arun(
     record: FlowRun | None = None,
 ) -> Any:
     """Run an async flow on the running event loop."""
-    running = FlowRunning(flow, parameters, record)
+    running = FlowRunning(flow, parameters, record, wait_for)
     flow_cancel.begin_async(running)
     try:
         with flow_signals.awatched():

@@ -143,7 +143,7 @@ def _generate(
     record: FlowRun | None,
     on_error: OnError,
 ) -> Generator[Any, Any, Any]:
-    running = FlowRunning(flow, parameters, record)
+    running = FlowRunning(flow, parameters, record, wait_for)
     production = _FlowProduction(running)
     try:
         production.start(_whole(running, wait_for, flow_drain.stop, flow_drain.pause))
@@ -176,7 +176,7 @@ async def _agenerate(
 ) -> AsyncGenerator[Any, Any]:
     from asyncio import sleep  # noqa: PLC0415 - start-up time
 
-    running = FlowRunning(flow, parameters, record)
+    running = FlowRunning(flow, parameters, record, wait_for)
     production = _FlowProduction(running)
     try:
         production.start(_whole(running, wait_for, flow_drain.astop, sleep))

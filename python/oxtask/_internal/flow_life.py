@@ -11,7 +11,14 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
-from oxtask._internal import flow_cancel, flow_parameters, flow_signals, inputs, log_lines
+from oxtask._internal import (
+    flow_cancel,
+    flow_parameters,
+    flow_signals,
+    inputs,
+    log_lines,
+    run_history,
+)
 from oxtask._internal.deadlines import BodyTimedOut
 from oxtask._internal.engine import Body, Call, hooks
 from oxtask._internal.interruptions import FlowInterrupted
@@ -270,6 +277,8 @@ def _link(running: FlowRunning) -> None:
 def conclude(running: FlowRunning, *, return_state: bool) -> Any:
     """Return or raise what the run came to."""
     error = running.error
+    if error is None:
+        run_history.flow_produced(running.log, running.value)
     try:
         if error is not None and not (return_state and isinstance(error, Exception)):
             raise error

@@ -206,6 +206,40 @@ def stored(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _stored(value) for name, value in parameters.items()}
 
 
+MAX_BRIEF_ITEMS = 100
+"""Containers of more items are not kept with the record of a run that has ended."""
+MAX_BRIEF_TEXT = 1_000
+
+
+def brief(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as they are kept when nobody asked for them: in no time and little memory.
+
+    Numbers and texts are kept, and short lists and dicts of them. In place of all else stands the
+    name of its type.
+
+    >>> brief({"x": [1, "b"], "items": list(range(1_000_000))})
+    {'x': [1, 'b'], 'items': '<list>'}
+    """
+    return {name: _brief(value) for name, value in parameters.items()}
+
+
+def _brief(value: Any) -> Any:
+    kind = type(value)
+    if kind in {list, tuple} and len(value) <= MAX_BRIEF_ITEMS:
+        if all(map(_is_brief, value)):
+            return list(value)
+    elif kind is dict and len(value) <= MAX_BRIEF_ITEMS:
+        if all(type(key) is str and _is_brief(item) for key, item in value.items()):
+            return dict(value)
+    elif _is_brief(value):
+        return value
+    return f"<{kind.__name__}>"
+
+
+def _is_brief(value: Any) -> bool:
+    return type(value) in _JSON and not (type(value) is str and len(value) > MAX_BRIEF_TEXT)
+
+
 def _stored(value: Any) -> Any:
     if type(value) in _JSON:
         return value

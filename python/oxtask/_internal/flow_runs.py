@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from oxtask._internal import flow_cancel, flow_parameters
+from oxtask._internal import flow_cancel, flow_parameters, run_history
+from oxtask._internal.ids import new_id
 from oxtask._internal.state import engine_state
 from oxtask._internal.state_types import StateType
+from oxtask._internal.subflow_tracking import Tracking, tracking_of
 from oxtask._internal.task_runs import RunLog
 from oxtask.client.schemas.objects import FlowRun, FlowRunPolicy
 from oxtask.context import FlowRunContext, TagsContext, tags
+from oxtask.settings import get_current_settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
+    from uuid import UUID
 
     from oxtask.flows import Flow
     from oxtask.states import State
@@ -34,6 +39,16 @@ class LiveFlowRun(FlowRun):
     }
 
     _arguments: dict[str, Any]
+
+    def _kept_parameters(self) -> dict[str, Any]:
+        try:
+            parameters: dict[str, Any] = object.__getattribute__(self, "parameters")
+        except AttributeError:  # nobody has read them
+            whole = run_history.is_recording()
+            parameters = (flow_parameters.stored if whole else flow_parameters.brief)(
+                self._arguments
+            )
+        return parameters
 
 
 class FlowRunning:
@@ -63,7 +78,11 @@ class FlowRunning:
     """
 
     def __init__(
-        self, flow: Flow[..., Any], parameters: dict[str, Any], record: FlowRun | None = None
+        self,
+        flow: Flow[..., Any],
+        parameters: dict[str, Any],
+        record: FlowRun | None = None,
+        wait_for: Any = None,
     ) -> None:
         self.flow = flow
         self.parameters = parameters
@@ -72,10 +91,20 @@ class FlowRunning:
         self.log_prints = _logs_prints(flow, parent)
         self._tags = () if record is None else tuple(record.tags)
         self._context: FlowRunContext | None = None
-        self.record = new_record(flow, parameters) if record is None else record
-        self.log = RunLog(self.record)
-        if record is not None:
+        if record is None:
+            tracking = None
+            if parent is not None:
+                tracking = tracking_of(flow, parameters, wait_for, parent)
+            record = new_record(flow, parameters, tracking)
+            self.record, self.log = record, RunLog(record)
+            self.log.tracking = tracking
+        else:
+            self.record, self.log = record, RunLog(record)
             self._adopt(record)
+        self._is_recorded = get_current_settings().history.every_run
+        if self._is_recorded:
+            run_history.begin_recording()
+        run_history.flow_begun(self.log)
         self.value: Any = None
         self.thread_id = 0
         self.was_generator = False
@@ -177,6 +206,9 @@ class FlowRunning:
         What the caller catches keeps its frames, and those keep this; the state of the run keeps
         what the caller catches.
         """
+        if self._is_recorded:
+            run_history.end_recording()
+        run_history.flow_ended(self.log)
         flow_cancel.end(self)
         self.loop = self.task = None
         self.value = self.error = self._context = self.parent = None
@@ -187,11 +219,16 @@ class FlowRunning:
         return max(0.0, self.retry_at - time.monotonic())
 
 
-def new_record(flow: Flow[..., Any], parameters: dict[str, Any]) -> FlowRun:
+def new_record(
+    flow: Flow[..., Any], parameters: dict[str, Any], tracking: Tracking | None
+) -> FlowRun:
     """Make the record of a run that was just called for."""
     policy = FlowRunPolicy(retries=flow.retries, retry_delay=flow.retry_delay_seconds)
     record = LiveFlowRun.new_pending(
+        id=new_id(),
+        flow_id=flow_id(flow.name),
         flow_version=flow.version,
+        parent_task_run_id=None if tracking is None else tracking.number,
         tags=sorted(TagsContext.get().current_tags),
         empirical_policy=policy,
     )
@@ -200,11 +237,15 @@ def new_record(flow: Flow[..., Any], parameters: dict[str, Any]) -> FlowRun:
     return record
 
 
+@cache
+def flow_id(name: str) -> UUID:  # noqa: ARG001 - the key of the cache
+    """Return the id that all flows of a name have in this process."""
+    return new_id()
+
+
 def _logs_prints(flow: Flow[..., Any], parent: FlowRunContext | None) -> bool:
     if flow.log_prints is not None:
         return bool(flow.log_prints)
     if parent is not None:
         return bool(parent.log_prints)
-    from oxtask.settings import get_current_settings  # noqa: PLC0415 - start-up time
-
     return bool(get_current_settings().logging.log_prints)

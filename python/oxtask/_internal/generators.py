@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from oxtask._internal import engine
+from oxtask._internal import engine, run_history
 from oxtask._internal.calls import DirectCall, context_in
 from oxtask._internal.deadlines import awithin, within
 from oxtask._internal.steps import (
@@ -157,6 +157,8 @@ class _TaskProduction(Production):
 
     def hand_over(self, item: Any) -> None:
         """Note where an item comes from, if somebody wants to know."""
+        if run_history.is_recording():
+            run_history.produced(self.direct.run.future, item, is_under_way=True)
         log = self.direct.run.record
         if tracks_inputs() and log is not None:
             from oxtask._internal import tracking  # noqa: PLC0415 - start-up time

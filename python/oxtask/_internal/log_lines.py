@@ -146,6 +146,9 @@ def plain_end(run: Run, code: int, output: Any) -> None:
     """Write how a run without a record ended, if it did not end well."""
     if not is_on(ERROR):
         return
+    from oxtask._internal.run_history import observe  # noqa: PLC0415 - circular
+
+    observe(run.future)  # the lines name the run
     log, task = log_of(run.future), run.task
     state = final_state(code, output, time.time_ns())
     log.enter(state)

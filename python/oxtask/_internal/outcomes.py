@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
 from oxtask._internal.interruptions import FlowInterrupted
+from oxtask._internal.run_history import observe
 from oxtask._internal.task_runs import (
     CANCELLED,
     CHOSEN,
@@ -20,14 +21,22 @@ from oxtask._internal.task_runs import (
 from oxtask.exceptions import CancelledRun, DeadlockError, UnfinishedRun
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from oxtask.states import State
 
-__all__ = ["run_id"]
+
+def task_run_id(future: Any) -> UUID:
+    """Return the id of the run, by which it can be read from now on."""
+    observe(future)
+    return run_id(future._id)
 
 
 def state_of(future: Any) -> State[Any]:
     """Return the state of the run as it is now."""
-    state = log_of(future).record.state
+    log = log_of(future)
+    observe(future, log)
+    state = log.record.state
     assert state is not None  # a log begins with a state
     return state
 

@@ -101,6 +101,92 @@ class Constant(RunInput):
     type: str
 
 
+class Sources:
+    """Where the arguments of a run came from: what becomes its ``task_inputs`` when they are read.
+
+    Args:
+        names: The parameters of the task; none if it is not known where the arguments came from.
+        found: The runs, or their ids, by parameter.
+        parents: The runs in which, or from which, the run was made.
+    """
+
+    __slots__ = ("found", "names", "parents")
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        found: Mapping[str, list[int | RunInput]],
+        parents: list[int | RunInput],
+    ) -> None:
+        self.names = names
+        self.found = found
+        self.parents = parents
+
+    @classmethod
+    def of(cls, inputs: Mapping[str, list[RunInput]]) -> Sources:
+        """Return the sources that ``inputs`` were made of."""
+        return cls(tuple(inputs), {name: list(runs) for name, runs in inputs.items()}, [])
+
+    def pack(self) -> tuple[Any, ...]:
+        """Return the same as nothing but tuples, texts and integers."""
+        if not self.found:
+            return self.names, (), tuple(map(_packed, self.parents))
+        found = tuple((name, tuple(map(_packed, runs))) for name, runs in self.found.items())
+        return self.names, found, tuple(map(_packed, self.parents))
+
+    @classmethod
+    def unpack(cls, packed: tuple[Any, ...]) -> Sources:
+        """Return what was packed."""
+        names, found, parents = packed
+        runs = {name: list(map(_unpacked, items)) for name, items in found}
+        return cls(names, runs, list(map(_unpacked, parents)))
+
+    def within(self, parent: int | RunInput | None) -> Sources:
+        """Return the same for a run that was made in another."""
+        return self if parent is None else Sources(self.names, self.found, [parent, *self.parents])
+
+    def inputs(self) -> dict[str, list[RunInput]]:
+        """Return the runs by parameter, each of them once."""
+        inputs: dict[str, list[RunInput]] = {name: [] for name in self.names}
+        for name, runs in self.found.items():
+            inputs[name] = _once(runs)
+        if self.parents:
+            inputs["__parents__"] = _once(self.parents)
+        return inputs
+
+
+def _packed(run: int | RunInput) -> Any:
+    if isinstance(run, TaskRunResult):
+        return run.id.int
+    return ("flow_run", run.id.int) if isinstance(run, FlowRunResult) else run
+
+
+def _unpacked(run: Any) -> int | RunInput:
+    return FlowRunResult(id=run[1]) if type(run) is tuple else run
+
+
+def _once(runs: list[int | RunInput]) -> list[RunInput]:
+    made = (TaskRunResult(id=run) if isinstance(run, int) else run for run in runs)
+    return list(dict.fromkeys(made))
+
+
+class Inputs:
+    """The field ``task_inputs``: `Sources`, until somebody reads it."""
+
+    def __get__(self, record: Any, owner: type | None = None) -> Any:
+        """Return the runs by parameter."""
+        if record is None:
+            return self
+        kept = record._task_inputs
+        return (
+            record._settle("_task_inputs", kept.inputs(), kept) if type(kept) is Sources else kept
+        )
+
+    def __set__(self, record: Any, value: Any) -> None:
+        """Keep what is given."""
+        object.__setattr__(record, "_task_inputs", value)
+
+
 _KINDS: dict[str, type[RunInput]] = {
     kind.input_type: kind for kind in (TaskRunResult, FlowRunResult, Parameter, Constant)
 }

@@ -78,13 +78,6 @@ class RunRecord(Record):
         "updated",
     )
     _derived = ("state_id", "state_type", "state_name")
-    _constants: ClassVar[Mapping[str, Any]] = {
-        "_estimated_run_time": 0,
-        "_estimated_start_time_delta": 0,
-        "_next_scheduled_start_time": None,
-        "created": None,
-        "updated": None,
-    }
     _factories: ClassVar[Mapping[str, Any]] = {
         "name": lambda _: random_slug(),
         "tags": lambda _: [],
@@ -135,6 +128,9 @@ class RunRecord(Record):
     _start_time: datetime | int | None
     _end_time: datetime | int | None
     _total_run_time: timedelta | int
+    _estimated_run_time: timedelta | int
+    _estimated_start_time_delta: timedelta | int
+    _next_scheduled_start_time: datetime | int | None
     _state: State[Any] | None
 
     def __init__(self, **fields: Any) -> None:
@@ -145,6 +141,11 @@ class RunRecord(Record):
         self._start_time = None
         self._end_time = None
         self._total_run_time = 0
+        self._estimated_run_time = 0
+        self._estimated_start_time_delta = 0
+        self._next_scheduled_start_time = None
+        self.created = None
+        self.updated = None
         self.run_count = 0
         if not fields.get("name"):
             fields.pop("name", None)

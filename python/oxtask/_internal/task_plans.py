@@ -29,6 +29,7 @@ def make_plan(task: TaskMachinery) -> _core.Plan:
     Each access to a method makes a task of its own, bound to the object: they share all but the
     function.
     """
+    _record_if_wanted()
     is_bound = task._receiver is not None
     plan_watch.keep(task)
     parts = task._known_plans.get(is_bound)
@@ -63,6 +64,21 @@ def _parts(task: TaskMachinery) -> tuple[Callable[..., Any], dict[str, Any]]:
         "var_keyword": any(kind == VAR_KEYWORD for _, kind in given),
     }
     return _function_of(task), options
+
+
+def _record_if_wanted() -> None:
+    """Have every run recorded from now on, if the environment says so.
+
+    What `temporary_settings` say, which hold in this context only, is a matter of flows.
+    """
+    from contextvars import Context  # noqa: PLC0415 - start-up time
+
+    from oxtask.settings import get_current_settings  # noqa: PLC0415
+
+    if Context().run(get_current_settings).history.every_run:
+        from oxtask._internal.run_history import record_for_good  # noqa: PLC0415 - start-up time
+
+        record_for_good()
 
 
 def is_rich(task: TaskMachinery) -> bool:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from oxtask._internal.result_links import is_trackable
+from oxtask._internal.run_inputs import Sources
 from oxtask._internal.run_record import RunRecord
+from oxtask._internal.run_sources import given_names, note_sources, parent_of
 from oxtask._internal.state import engine_state
 from oxtask._internal.state_types import StateType
 from oxtask._internal.text import short_repr
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from oxtask._core import Run, TaskRunFuture
+    from oxtask._internal.subflow_tracking import Tracking
     from oxtask.states import State
 
 RecordT = TypeVar("RecordT", bound=RunRecord)
@@ -30,6 +34,7 @@ COMPLETED, FAILED, TIMED_OUT, CRASHED, CANCELLED, NOT_READY, CHOSEN, CHOSEN_FAIL
 WAITING, RUNNING, DELAYED = 10, 11, 12
 """Where a run is that has not ended."""
 
+_UNTRACKABLE = {"untrackable_result": True}
 _MIX = 0x9E3779B97F4A7C15F39CC0605CEDC835
 _WIDE = (1 << 128) - 1
 
@@ -55,14 +60,18 @@ class RunLog(Generic[RecordT]):
         record: The record of a task run or a flow run.
         history: Its states, the current one last.
         hook_error: What a hook raised that tears down the caller, when the run had ended.
+        tracking: Of a flow run that was called in another, where it belongs there.
     """
 
-    __slots__ = ("history", "hook_error", "record")
+    __slots__ = ("history", "hook_error", "record", "tracking")
 
     def __init__(self, record: RecordT) -> None:
         self.record = record
         self.hook_error: BaseException | None = None
-        self.history: list[State[Any]] = [] if record.state is None else [record.state]
+        self.tracking: Tracking | None = None
+        self.history: list[State[Any]] = []
+        if record.state is not None:
+            self.append(record.state)
 
     def enter(self, state: State[Any]) -> None:
         """Let the run enter a state, with all that follows for its times and counts.
@@ -72,8 +81,17 @@ class RunLog(Generic[RecordT]):
         current = self.record.state
         if current is None or not current.is_final():
             # In this order: a signal may come between the two, and the record has the last word.
-            self.history.append(state)
+            self.append(state)
             self.record.enter_state(state)
+
+    def append(self, state: State[Any]) -> None:
+        """Take a state that the run has entered into its history."""
+        number = self.record._id
+        if state._id is None and number is not None:
+            # Records are made anew when they are read: the third state has the same id each time.
+            # The bits are those that all runs of a process share.
+            state._id = int(number) ^ (len(self.history) + 1) << 32
+        self.history.append(state)
 
 
 def new_log(future: TaskRunFuture, number: int | None = None) -> RunLog[TaskRun]:
@@ -89,8 +107,12 @@ def new_log(future: TaskRunFuture, number: int | None = None) -> RunLog[TaskRun]
     flow_context = FlowRunContext.get()
     mixed = run_id((number * _MIX) & _WIDE)
     key = str(mixed) if flow_context else f"{task.task_key}-{mixed.hex}"
+    sources: Sources | None = future._sources
+    if sources is None:
+        names = () if future._has_upstreams else given_names(task)
+        sources = Sources(names, {}, [])
     record = TaskRun.new_pending(
-        id=run_id(number),
+        id=number,
         name=f"{task.name}-{key[:3]}" if flow_context else task.name,
         flow_run_id=flow_context.flow_run.id if flow_context else None,
         flow_run_run_count=flow_context.flow_run.run_count if flow_context else 0,
@@ -98,6 +120,7 @@ def new_log(future: TaskRunFuture, number: int | None = None) -> RunLog[TaskRun]
         task_version=task.version,
         dynamic_key=key,
         tags=sorted(task.tags | TagsContext.get().current_tags),
+        task_inputs=sources.within(parent_of(future)),
         timestamp=created,
     )
     return RunLog(record)
@@ -168,7 +191,9 @@ def final_state(code: int, output: Any, ended: int) -> State[Any]:
     from oxtask._internal import state_conversions as conversions  # noqa: PLC0415 - start-up time
 
     if code == COMPLETED:
-        return engine_state(StateType.COMPLETED, timestamp=ended, data=ResultRecord(output))
+        details = None if is_trackable(output) else _UNTRACKABLE
+        data = ResultRecord(output)
+        return engine_state(StateType.COMPLETED, timestamp=ended, data=data, details=details)
     if code == FAILED:
         message = "Task run encountered an exception"
         return conversions.exception_to_failed_state(output, message, timestamp=ended)
@@ -197,9 +222,13 @@ def timed_out_state(error: BaseException, ended: int | None = None) -> State[Any
 
 def context_of(run: Run) -> dict[str, Any]:
     """Return the fields of the `TaskRunContext` of a run, seen from inside its body."""
+    from oxtask._internal.run_history import observe  # noqa: PLC0415 - circular
+
+    note_sources(run)
     future = run.future
     task = future._task
     log: RunLog[TaskRun] = run.record or log_of(future)
+    observe(future)
     state = log.record.state
     return {
         "task": task,

@@ -45,6 +45,13 @@ def duration_from_nanoseconds(nanoseconds: int) -> timedelta:
     return _classes()[1](microseconds=nanoseconds // 1000)
 
 
+def nanoseconds_from(value: datetime | timedelta) -> int:
+    """Return a time as nanoseconds since the epoch, or a duration as nanoseconds."""
+    datetime_class, timedelta_class, epoch = _classes()
+    duration = value - epoch if isinstance(value, datetime_class) else value
+    return duration // timedelta_class(microseconds=1) * 1000  # type: ignore[operator]
+
+
 def to_utc(value: datetime | str, name: str) -> datetime:
     """Return ``value`` as a UTC datetime; a naive one is taken to be UTC already.
 

@@ -92,7 +92,7 @@ def note(run: Run, wait_for: Any = None) -> RunLog[TaskRun]:
     log: RunLog[TaskRun] | None = run.record
     if log is None:
         log = new_log(run.future)
-        log.record.task_inputs = _inputs_of(run, run.wait_for if wait_for is None else wait_for)
+        log.record._task_inputs = _inputs_of(run, run.wait_for if wait_for is None else wait_for)
         run.set_record(log)
     return log
 

@@ -20,6 +20,10 @@ NAMES: dict[str, str] = {
     "prefect.settings.models.root": "oxtask.settings",
     # Names in them
     "prefect.__version__": "oxtask.compat.names.VERSION",
+    "prefect.client.orchestration.PrefectClient": "oxtask.client.orchestration.OxtaskClient",
+    "prefect.client.orchestration.SyncPrefectClient": (
+        "oxtask.client.orchestration.SyncOxtaskClient"
+    ),
     "prefect.exceptions.PrefectException": "oxtask.exceptions.OxtaskException",
     "prefect.exceptions.PrefectSignal": "oxtask.exceptions.OxtaskSignal",
     "prefect.flow_engine.FlowRunTimeoutError": "oxtask.exceptions.FlowRunTimeoutError",
@@ -77,7 +81,7 @@ ALTERNATIVES: dict[str, str] = {
     "prefect.blocks": _NO_BLOCKS,
     "prefect.cache_policies": _NO_RESULTS,
     "prefect.cli": "oxtask has no command line; run the program, or `python -m oxtask.compat`",
-    "prefect.client": f"{_NO_SERVER}; the history of runs ends with the process",
+    "prefect.client": f"{_NO_SERVER}; `oxtask.get_client()` reads the runs of this process",
     "prefect.concurrency": _NO_LIMITS,
     "prefect.context.AssetContext": "use `prefect.assets.add_asset_metadata` in the task",
     "prefect.context.use_profile": "use `prefect.settings.temporary_settings`",
@@ -95,7 +99,6 @@ ALTERNATIVES: dict[str, str] = {
     "prefect.futures.PrefectDistributedFuture": _SUBMIT,
     "prefect.futures.PrefectFlowRunFuture": "flows are called, not submitted; call them in a task",
     "prefect.futures.PrefectWrappedFuture": "subclass `oxtask.futures.Future`",
-    "prefect.get_client": f"{_NO_SERVER}; states are at hand with `return_state=True`",
     "prefect.infrastructure": _NO_SCHEDULES,
     "prefect.input": _NO_PAUSES,
     "prefect.locking": _NO_RESULTS,

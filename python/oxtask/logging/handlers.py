@@ -1,4 +1,4 @@
-"""The one handler oxtask adds: lines on stderr, from the logger ``oxtask``.
+"""The handler that shows lines on stderr, from the logger ``oxtask``.
 
 It is silent as soon as somebody else shows these lines, so that none appears twice: a handler on
 the root logger or on ``oxtask`` that is not oxtask's own. This is decided for each line, so it does
@@ -123,7 +123,7 @@ _setup_lock = Lock()
 
 
 def setup_logging() -> None:
-    """Give the logger ``oxtask`` its level and, the first time, its console handler.
+    """Give the logger ``oxtask`` its level and, the first time, its handlers.
 
     Called for every logger that oxtask hands out. A level that the program has set stays, and so
     does the program's decision to remove the handler. The level of a logger is one per process: a
@@ -140,8 +140,11 @@ def setup_logging() -> None:
             own.setLevel(level)
             _setup.level = level
         if _setup.console is None:
+            from oxtask.logging.history import HistoryHandler  # noqa: PLC0415 - circular
+
             _setup.console = ConsoleHandler()
             own.addHandler(_setup.console)
+            own.addHandler(HistoryHandler())
             listeners.append(_settings_changed)
 
 

@@ -70,6 +70,18 @@ class LoggingSettings(SettingsGroup):
     colors: bool = declare(BOOLEAN, True, "Colour lines on a terminal.")
 
 
+class HistorySettings(SettingsGroup):
+    """What can be read back of runs; see `oxtask.client.orchestration.get_client`."""
+
+    every_run: bool = declare(
+        BOOLEAN, False, "Record every task run, also plain ones that nobody looks at."
+    )
+    max_runs: int = declare(
+        COUNT, 10_000, "Ended task runs that are kept, and as many flow runs; the newest."
+    )
+    max_log_lines: int = declare(COUNT, 10_000, "Lines of run loggers that are kept; the newest.")
+
+
 class ResultsSettings(SettingsGroup):
     """Results on disk."""
 
@@ -134,6 +146,7 @@ class Settings(SettingsGroup):
         one_of("auto", "on", "off"), "auto", "The progress line; `auto`: on a terminal only."
     )
     flows: FlowsSettings = group(FlowsSettings)
+    history: HistorySettings = group(HistorySettings)
     logging: LoggingSettings = group(LoggingSettings)
     results: ResultsSettings = group(ResultsSettings)
     tasks: TasksSettings = group(TasksSettings)

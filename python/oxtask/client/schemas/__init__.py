@@ -1,5 +1,6 @@
 """Records of runs and their states; see `oxtask.client.schemas.objects`."""
 
+from oxtask.client.schemas.logs import Log
 from oxtask.client.schemas.objects import (
     FlowRun,
     FlowRunPolicy,
@@ -13,6 +14,7 @@ from oxtask.client.schemas.objects import (
 __all__ = [
     "FlowRun",
     "FlowRunPolicy",
+    "Log",
     "State",
     "StateDetails",
     "StateType",

@@ -16,8 +16,10 @@ from oxtask._internal.ids import to_uuid
 from oxtask._internal.run_inputs import (
     Constant,
     FlowRunResult,
+    Inputs,
     Parameter,
     RunInput,
+    Sources,
     TaskRunResult,
     to_run_input,
 )
@@ -26,6 +28,7 @@ from oxtask._internal.run_record import RunRecord, to_dict
 from oxtask._internal.state import State
 from oxtask._internal.state_types import TERMINAL_STATES, StateDetails, StateType
 from oxtask._internal.times import to_utc
+from oxtask.client.schemas.logs import Log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +41,7 @@ __all__ = [
     "FlowRun",
     "FlowRunPolicy",
     "FlowRunResult",
+    "Log",
     "Parameter",
     "RunInput",
     "State",
@@ -52,7 +56,9 @@ __all__ = [
 TaskRunInput = RunInput
 
 
-def _to_inputs(value: Any, name: str) -> dict[str, list[RunInput]]:  # noqa: ARG001
+def _to_inputs(value: Any, name: str) -> dict[str, list[RunInput]] | Sources:  # noqa: ARG001
+    if type(value) is Sources:
+        return value
     return {key: [to_run_input(item) for item in inputs] for key, inputs in value.items()}
 
 
@@ -96,7 +102,16 @@ class TaskRun(RunRecord):
         "task_inputs",
         "flow_run_run_count",
     )
-    __slots__ = _fields
+    __slots__ = (
+        "_task_inputs",
+        "cache_expiration",
+        "cache_key",
+        "dynamic_key",
+        "flow_run_id",
+        "flow_run_run_count",
+        "task_key",
+        "task_version",
+    )
     _constants: ClassVar[Mapping[str, Any]] = {
         "task_key": "",
         "dynamic_key": "",
@@ -106,7 +121,7 @@ class TaskRun(RunRecord):
         "flow_run_run_count": 0,
     }
     _factories: ClassVar[Mapping[str, Any]] = {
-        "task_inputs": lambda _: {},
+        "_task_inputs": lambda _: {},
         "empirical_policy": lambda _: TaskRunPolicy(),
     }
     _conversions: ClassVar[Mapping[str, Any]] = {
@@ -123,11 +138,17 @@ class TaskRun(RunRecord):
     cache_expiration: datetime | None
     task_version: str | None
     empirical_policy: TaskRunPolicy
-    task_inputs: dict[str, list[RunInput]]
+    _task_inputs: dict[str, list[RunInput]] | Sources
+    if TYPE_CHECKING:
+        task_inputs: dict[str, list[RunInput]]
+    else:
+        task_inputs = Inputs()
     flow_run_run_count: int
 
     def __init__(self, **fields: Any) -> None:
         self.flow_run_id = None
+        self.cache_key = None
+        self.cache_expiration = None
         super().__init__(**fields)
 
     def _run_ids(self) -> tuple[UUID | int | None, UUID | int | None]:
@@ -234,6 +255,18 @@ class FlowRun(RunRecord):
     job_variables: dict[str, Any] | None
     auto_scheduled: bool
     infrastructure_pid: str | None
+
+    def __init__(self, **fields: Any) -> None:
+        # An unset slot costs an exception to read, and all are read when a run is kept.
+        self.flow_version = self.idempotency_key = self.job_variables = None
+        self.deployment_id = self.work_queue_id = self.parent_task_run_id = None
+        self.work_queue_name = self.work_pool_name = self.infrastructure_pid = None
+        self.auto_scheduled = False
+        super().__init__(**fields)
+
+    def _kept_parameters(self) -> dict[str, Any]:
+        """Return what is kept of the parameters when the run has ended."""
+        return self.parameters
 
     def _run_ids(self) -> tuple[UUID | int | None, UUID | int | None]:
         return self.parent_task_run_id, self._id if self._id is not None else self.id
