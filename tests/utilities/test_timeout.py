@@ -156,6 +156,8 @@ def test_a_task_has_its_deadline_in_a_block_and_a_block_in_a_task():
     assert inner()
 
 
+# Hypothesis has a callback of the collector: what is raised in there is told and forgotten.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("seconds", [0.001, 0.003, 0.01])
 def test_the_engine_is_not_torn_apart(seconds, monkeypatch):
     """TO-03: every run that was begun ends, and its history is whole"""

@@ -138,25 +138,32 @@ def _is_delicate(frame: Any) -> bool:
 
     `logging` takes its lock before the ``try`` that gives it back, or without one: interrupted
     there, or in what it calls, it would keep all other threads from logging for ever. And a run
-    whose state is being set would be left in between.
+    whose state is being set, or that is being recorded, would be left in between.
     """
-    if frame is not None and frame.f_globals.get("__name__") in _DELICATE:
+    if frame is not None and frame.f_globals.get("__name__") in _CALLING_BODIES:
         return True
     for _ in range(_DEPTH):
         if frame is None:
             return False
-        if frame.f_globals.get("__name__") == "logging":
+        if frame.f_globals.get("__name__") in _DELICATE:
             return True
         frame = frame.f_back
     return False
 
 
-_DELICATE = {
+_CALLING_BODIES = {"oxtask.utilities.timeout"} | {
+    f"oxtask._internal.{name}" for name in ("calls", "deadlines", "engine", "steps")
+}
+"""Delicate themselves, but not in what they call."""
+_DELICATE = {"logging", "oxtask.logging.history"} | {
     f"oxtask._internal.{name}"
-    for name in ("engine", "log_lines", "run_record", "state", "steps", "task_runs")
+    for name in (
+        *("log_lines", "state", "subflow_tracking", "task_runs", "times", "tracking"),
+        *(f"run_{name}" for name in ("history", "inputs", "packing", "record", "sources", "store")),
+    )
 }
 _DEPTH = 6
-"""How many frames away `logging` may be."""
+"""How many frames away they may be."""
 
 
 def within(seconds: float | None, function: Callable[[], Any]) -> Any:
