@@ -37,6 +37,8 @@ NAMES: dict[str, str] = {
     "prefect.logging.loggers.patch_print": "oxtask.logging.patch_print",
     "prefect.logging.loggers.print_as_log": "oxtask.logging.print_as_log",
     "prefect.task_engine.TaskRunTimeoutError": "oxtask.exceptions.TaskRunTimeoutError",
+    "prefect.serializers.prefect_json_object_decoder": "oxtask.serializers.json_object_decoder",
+    "prefect.serializers.prefect_json_object_encoder": "oxtask.serializers.json_object_encoder",
     "prefect.testing.utilities.prefect_test_harness": (
         "oxtask.testing.utilities.oxtask_test_harness"
     ),
@@ -105,7 +107,6 @@ ALTERNATIVES: dict[str, str] = {
     "prefect.results": _NO_RESULTS,
     "prefect.runner": _NO_SCHEDULES,
     "prefect.schedules": _NO_SCHEDULES,
-    "prefect.serializers": _NO_RESULTS,
     "prefect.server": _NO_SERVER,
     "prefect.settings": f"leave the setting out; {_NO_SERVER}, and most settings are about it",
     "prefect.task_runners.PrefectTaskRunner": _SUBMIT,
