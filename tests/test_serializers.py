@@ -135,7 +135,7 @@ def test_a_field_of_a_model_takes_a_serializer_or_a_dict():
 
 def test_what_is_no_serializer_is_refused_with_its_type():
     """results.md S3"""
-    with pytest.raises(TypeError, match="'serializer' must be .* got 3 of type int"):
+    with pytest.raises(TypeError, match=r"'serializer' must be .* got 3 of type int"):
         resolve_serializer(3)
     with pytest.raises(ValidationError, match="no serializer has the type 'nope'"):
         resolve_serializer("nope")

@@ -103,7 +103,6 @@ ALTERNATIVES: dict[str, str] = {
     "prefect.futures.PrefectWrappedFuture": "subclass `oxtask.futures.Future`",
     "prefect.infrastructure": _NO_SCHEDULES,
     "prefect.input": _NO_PAUSES,
-    "prefect.locking": _NO_RESULTS,
     "prefect.results": _NO_RESULTS,
     "prefect.runner": _NO_SCHEDULES,
     "prefect.schedules": _NO_SCHEDULES,
