@@ -129,7 +129,7 @@ def test_a_stopped_holder_keeps_the_lock_until_its_time_is_over(manager, holder)
 
 def test_a_holder_that_was_replaced_holds_nothing(manager, folder, holder):
     """RELIABILITY E3: what it knows of its lock does not make it one."""
-    manager.acquire_lock("k", "me", hold_timeout=0.01)
+    manager.acquire_lock("k", "me", hold_timeout=0.5)
     token = manager.fencing_token("k", "me")
     assert manager.wait_for_lock("k")
     holder()

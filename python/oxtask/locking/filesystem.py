@@ -2,7 +2,7 @@
 
 Each locked key has a file, which the holder keeps open and locked by the operating system
 (``flock``, or ``msvcrt.locking`` on Windows): the end of the holder's process, however it ends, is
-the end of the lock. The file says who holds it and until when. Its name is made from a digest of the key, so
+the end of the lock. The file says who holds it and until when. Its name is a digest of the key, so
 any text is a key and no two keys share a lock.
 
 A lock whose time has run out is taken by replacing the file. Its former holder has the old file
