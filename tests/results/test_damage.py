@@ -103,7 +103,7 @@ def test_a_newer_record_is_left_alone(store, folder, lines, monkeypatch):
 
     assert store.lookup("k") is None
     assert "newer format '2'" in lines("WARNING")[0]
-    with pytest.raises(ResultStoreError, match="newer format '2'.*upgrade oxtask"):
+    with pytest.raises(ResultStoreError, match=r"newer format '2'.*upgrade oxtask"):
         store.write("old", key="k")
     assert (folder / "k").read_bytes() == before
 
@@ -180,7 +180,7 @@ class TestSigning:
         else:
             path.rename(tmp_path / "moved")
             path.symlink_to(tmp_path / "moved") if wrong == "link" else path.mkdir()
-        with pytest.raises(ConfigurationError, match="results.key', cannot be used.* yours alone"):
+        with pytest.raises(ConfigurationError, match=r"results.key', cannot be used.* yours alone"):
             store.write(2, key="k")
 
     def test_processes_that_start_together_have_one_key(self, folder, home):
@@ -223,7 +223,10 @@ def test_a_process_that_is_killed_while_it_writes_leaves_the_value_before_or_aft
             process.stdout.close()
             assert len(store.read("k").result) == 4 << 20
 
-    code = "import sys; from oxtask.results import ResultStore; ResultStore(sys.argv[1]).write(1, key='n')"
+    code = (
+        "import sys; from oxtask.results import ResultStore;"
+        "ResultStore(sys.argv[1]).write(1, key='n')"
+    )
     subprocess.run([sys.executable, "-c", code, str(folder)], env=environment, check=True)
     assert sorted(path.name for path in folder.iterdir()) == ["k", "n"]
 

@@ -75,7 +75,6 @@ _SUBMIT = "there are no background workers; use `task.submit()` in a flow"
 _PLAIN_TYPES = "annotate with the types of pydantic (`pydantic.NonNegativeInt`) or of `typing`"
 
 ALTERNATIVES: dict[str, str] = {
-    "prefect.Transaction": _NO_RESULTS,
     "prefect._internal": "it is private to Prefect",
     "prefect.agent": _NO_SCHEDULES,
     "prefect.artifacts": _NO_ARTIFACTS,
@@ -115,7 +114,6 @@ ALTERNATIVES: dict[str, str] = {
     "prefect.task_worker": _SUBMIT,
     "prefect.tasks.task_input_hash": _NO_RESULTS,
     "prefect.telemetry": "oxtask sends nothing anywhere",
-    "prefect.transactions": _NO_RESULTS,
     "prefect.types": _PLAIN_TYPES,
     "prefect.utilities.asyncutils": "use `asyncio`: `asyncio.run`, `asyncio.to_thread`",
     "prefect.utilities.hashing": _NO_RESULTS,

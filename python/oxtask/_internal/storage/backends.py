@@ -77,7 +77,7 @@ class LocalBackend:
         self._storage = storage
 
     def normal(self, key: str) -> str:
-        if isinstance(key, str) and os.path.isabs(key):
+        if isinstance(key, str) and os.path.isabs(key):  # noqa: PTH117 - a string
             base = self._storage._resolve_path()
             return self._storage._resolve_path(key).relative_to(base).as_posix()
         return normal_key(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from uuid import UUID  # noqa: TC003 - pydantic reads it
 
 from pydantic import BaseModel, Field, SerializeAsAny, field_validator
 
@@ -135,13 +135,12 @@ def metadata_of(head: Head) -> ResultRecordMetadata:
         CorruptRecordError: If the record may not be read, or its metadata is not valid.
     """
     fields: Any = head.metadata.get("serializer")
-    if not head.is_signed:
-        if fields != JSONSerializer().model_dump():
-            kind = fields.get("type") if isinstance(fields, dict) else fields
-            raise CorruptRecordError(
-                f"it needs the serializer {short_repr(kind)}, and was not signed with the key of "
-                "this user: only JSON is read without"
-            )
+    if not head.is_signed and fields != JSONSerializer().model_dump():
+        kind = fields.get("type") if isinstance(fields, dict) else fields
+        raise CorruptRecordError(
+            f"it needs the serializer {short_repr(kind)}, and was not signed with the key of this "
+            "user: only JSON is read without"
+        )
     try:
         return ResultRecordMetadata.model_validate(head.metadata)
     except ValueError as error:

@@ -13,10 +13,13 @@ import secrets
 import stat
 from hashlib import blake2b
 from hmac import compare_digest
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from oxtask.exceptions import ConfigurationError
 from oxtask.settings import get_current_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _known: dict[str, tuple[tuple[int, ...], list[bytes]]] = {}
 """Keys by the path of their file, and by what tells whether the file has changed."""

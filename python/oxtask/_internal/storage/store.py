@@ -87,8 +87,8 @@ class ResultStore:
     Reads and writes have a form for sync code and one for async code, ``read`` and ``aread``.
 
     Args:
-        result_storage: Where results are kept: a folder, a URL such as ``"s3://bucket/results"``, or
-            a file system; by default the one of the settings.
+        result_storage: Where results are kept: a folder, a URL such as ``"s3://bucket/results"``,
+            or a file system; by default the one of the settings.
         metadata_storage: Where what describes results is kept, if not with them. With a
             `NullFileSystem` nothing is ever found.
         lock_manager: Who manages the locks on keys.
@@ -98,7 +98,7 @@ class ResultStore:
         cache: What is kept in memory; stores made from this one share it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the order of fields users know
         self,
         result_storage: Any = None,
         metadata_storage: Any = None,
@@ -172,7 +172,8 @@ class ResultStore:
 
     async def aexists(self, key: str) -> bool:
         """Do what `exists` does, without blocking the event loop."""
-        return await _in_thread(self.exists, key)
+        found: bool = await _in_thread(self.exists, key)
+        return found
 
     def lookup(self, key: str) -> ResultRecord[Any] | None:
         """Return the record of a key, or ``None`` if there is none that counts.
@@ -198,7 +199,8 @@ class ResultStore:
 
     async def alookup(self, key: str) -> ResultRecord[Any] | None:
         """Do what `lookup` does, without blocking the event loop."""
-        return await _in_thread(self.lookup, key)
+        record: ResultRecord[Any] | None = await _in_thread(self.lookup, key)
+        return record
 
     def read(self, key: str, holder: str | None = None) -> ResultRecord[Any]:
         """Return the record of a key, even if it has expired.
@@ -227,7 +229,9 @@ class ResultStore:
 
     async def aread(self, key: str, holder: str | None = None) -> ResultRecord[Any]:
         """Do what `read` does, without blocking the event loop."""
-        return await _in_thread(self.read, key, holder or self.generate_default_holder())
+        holder = holder or self.generate_default_holder()
+        record: ResultRecord[Any] = await _in_thread(self.read, key, holder)
+        return record
 
     def create_result_record(
         self, obj: Any, key: str | None = None, expiration: datetime | None = None
@@ -341,7 +345,7 @@ class ResultStore:
         return self._manager.is_lock_holder(self._location(key), holder)
 
     def fencing_token(self, key: str, holder: str | None = None) -> int | None:
-        """Return the number of the acquisition by which ``holder`` has the lock, if there is one."""
+        """Return the number of the acquisition by which ``holder`` has the lock, if it has."""
         token = getattr(self._manager, "fencing_token", None)
         holder = holder or self.generate_default_holder()
         return None if token is None else token(self._location(key), holder)
@@ -418,7 +422,7 @@ class ResultStore:
         current = get_transaction()
         if current is not None and current.store is not None:
             update["lock_manager"] = current.store.lock_manager
-        policy = getattr(task, "cache_policy", None)
+        policy: Any = getattr(task, "cache_policy", None)
         if getattr(policy, "lock_manager", None) is not None:
             update["lock_manager"] = policy.lock_manager
         if getattr(policy, "key_storage", None) is not None:
