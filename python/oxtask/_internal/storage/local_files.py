@@ -64,7 +64,8 @@ class StagedFile:
             keep_previous: Keep the present content until `finish`, so that `undo` can restore it.
 
         Raises:
-            ResultStoreError: If that cannot be done; the file is as it was.
+            ResultStoreError: If that cannot be done, or it is not certain that it survives a power
+                cut. With ``keep_previous`` the file is as it was.
         """
         try:
             if keep_previous:
@@ -75,8 +76,14 @@ class StagedFile:
                     os.link(self.path, backup)
                     self._previous = backup
             os.replace(self._temporary, self.path)  # noqa: PTH105
-            self._close()
-            sync_folder(self._folder)
+            try:
+                self._close()
+                sync_folder(self._folder)
+            except OSError:
+                if keep_previous:
+                    with contextlib.suppress(OSError):
+                        self.undo()
+                raise
         except OSError as error:
             self.discard()
             raise store_error(error, self.path) from error
@@ -101,14 +108,15 @@ class StagedFile:
         if self._descriptor is not None:
             with contextlib.suppress(OSError):
                 os.unlink(self._temporary)  # noqa: PTH108
-            self._close()
+            with contextlib.suppress(OSError):
+                self._close()
         with contextlib.suppress(OSError):
             self.finish()
 
     def _close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:  # closed now, also if that is an error
+            os.close(descriptor)
 
 
 def read_file(path: str, size: int = -1) -> bytes:
@@ -166,8 +174,14 @@ def _create(folder: str) -> tuple[str, int]:
         path = os.path.join(folder, f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}")  # noqa: PTH118
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         descriptor = os.open(path, flags, 0o600)
-        if try_lock(descriptor) and os.fstat(descriptor).st_nlink:
-            return path, descriptor
+        try:
+            if try_lock(descriptor) and os.fstat(descriptor).st_nlink:
+                return path, descriptor
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(path)  # noqa: PTH108
+            os.close(descriptor)
+            raise
         os.close(descriptor)  # somebody who cleans the folder was faster
 
 
