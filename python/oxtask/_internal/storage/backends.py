@@ -14,6 +14,7 @@ from oxtask._internal.storage.local_files import (
     store_error,
 )
 from oxtask._internal.storage.record_format import MAGIC, MAX_HEAD, unpack
+from oxtask._internal.text import short_repr
 from oxtask.exceptions import CorruptRecordError, NewerRecordError, ResultStoreError
 from oxtask.filesystems import LocalFileSystem, RemoteFileSystem
 
@@ -49,7 +50,7 @@ class Backend(Protocol):
     def location(self, key: str) -> str:
         """Return where a key is stored: unique among all storages."""
 
-    def version(self, key: str) -> Hashable:
+    def version(self, location: str) -> Hashable:
         """Return what changes when the content does; ``None`` if that cannot be told."""
 
     def read(self, key: str) -> bytes:
@@ -83,11 +84,19 @@ class LocalBackend:
         return normal_key(key)
 
     def location(self, key: str) -> str:
-        return str(self._storage._resolve_path(stored_name(key)))
+        # Half of what reading a small value costs would be `pathlib`.
+        base = os.path.realpath(os.path.expanduser(self._storage.basepath or "."))  # noqa: PTH111
+        path = os.path.realpath(os.path.join(base, stored_name(key)))  # noqa: PTH118
+        if not path.startswith(base.rstrip(os.sep) + os.sep):
+            raise ValueError(
+                f"The key {short_repr(key)} is outside of the base path {base!r}: a link leads "
+                "out of it."
+            )
+        return path
 
-    def version(self, key: str) -> Hashable:
+    def version(self, location: str) -> Hashable:
         try:
-            found = os.stat(self.location(key))  # noqa: PTH116 - a string
+            found = os.stat(location)  # noqa: PTH116 - a string
         except OSError:
             return None
         return found.st_ino, found.st_size, found.st_mtime_ns
@@ -151,7 +160,7 @@ class RemoteBackend:
         resolve = getattr(self._storage, "_resolve_path", None)
         return str(resolve(name)) if callable(resolve) else f"{id(self._storage)}:{name}"
 
-    def version(self, key: str) -> Hashable:  # noqa: ARG002 - there is no cheap way to ask
+    def version(self, location: str) -> Hashable:  # noqa: ARG002 - there is no cheap way to ask
         return "unknown"
 
     def read(self, key: str) -> bytes:

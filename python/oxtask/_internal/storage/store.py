@@ -489,7 +489,8 @@ class ResultStore:
         location = version = blob = None
         is_cached = self.cache_result_in_memory and self._heads is self._backend
         if is_cached:
-            location, version = self._backend.location(key), self._backend.version(key)
+            location = self._backend.location(key)
+            version = self._backend.version(location)
             blob = None if version is None else self.cache.get(location, version)
         if blob is None:
             blob = self._heads.read(key)
