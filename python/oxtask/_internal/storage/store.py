@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import sys
-import threading
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from oxtask._internal.dispatch import in_async_context
-from oxtask._internal.storage.backends import Backend, Staged, backend_of
+from oxtask._internal.storage.backends import Backend, backend_of
 from oxtask._internal.storage.memory_cache import MemoryCache
 from oxtask._internal.storage.metadata import (
     ResultRecordMetadata,
@@ -19,9 +15,11 @@ from oxtask._internal.storage.metadata import (
     unpack_record,
 )
 from oxtask._internal.storage.record_format import unpack
+from oxtask._internal.storage.staged_record import StagedRecord
+from oxtask._internal.storage.store_locks import StoreLocks
 from oxtask._internal.text import short_repr
 from oxtask._internal.times import utc_now
-from oxtask.exceptions import ConfigurationError, CorruptRecordError, NewerRecordError
+from oxtask.exceptions import CorruptRecordError, NewerRecordError
 from oxtask.filesystems import NullFileSystem
 from oxtask.results import ResultRecord
 from oxtask.serializers import resolve_serializer
@@ -40,48 +38,7 @@ _warned: set[str] = set()
 """Places about which there was a warning already."""
 
 
-class StagedRecord:
-    """A record that is written and not visible yet."""
-
-    def __init__(
-        self, store: ResultStore, record: ResultRecord[Any], key: str, parts: list[Staged]
-    ) -> None:
-        self._store = store
-        self._record = record
-        self._key = key
-        self._parts = parts
-
-    def publish(self, keep_previous: bool = False) -> None:
-        """Make the record visible; with ``keep_previous``, so that `undo` can take it back."""
-        for done, part in enumerate(self._parts):
-            try:
-                part.publish(keep_previous)
-            except BaseException:
-                for earlier in self._parts[:done]:
-                    if keep_previous:
-                        earlier.undo()
-                raise
-        self._record.mark_persisted()
-        self._store._forget(self._key)
-
-    def undo(self) -> None:
-        """Give the storage back the record it had before `publish`."""
-        self._store._forget(self._key)
-        for part in reversed(self._parts):
-            part.undo()
-
-    def finish(self) -> None:
-        """Give up the possibility to `undo`."""
-        for part in self._parts:
-            part.finish()
-
-    def discard(self) -> None:
-        """Drop the record, if it has not been published."""
-        for part in self._parts:
-            part.discard()
-
-
-class ResultStore:
+class ResultStore(StoreLocks):
     """Writes results under keys and reads them back.
 
     Reads and writes have a form for sync code and one for async code, ``read`` and ``aread``.
@@ -304,100 +261,6 @@ class ResultStore:
             parts = [self._backend.stage(key, [payload]), self._heads.stage(key, [head])]
         return StagedRecord(self, result_record, key, parts)
 
-    # --- locks ------------------------------------------------------------------------------------
-
-    def acquire_lock(
-        self, key: str, holder: str | None = None, timeout: float | None = None
-    ) -> bool:
-        """Acquire the lock on a key, within ``timeout`` seconds; see `LockManager`.
-
-        Raises:
-            ConfigurationError: If the store has no lock manager; so do all methods about locks.
-        """
-        holder = holder or self.generate_default_holder()
-        return self._manager.acquire_lock(self._location(key), holder, acquire_timeout=timeout)
-
-    async def aacquire_lock(
-        self, key: str, holder: str | None = None, timeout: float | None = None
-    ) -> bool:
-        """Do what `acquire_lock` does, without blocking the event loop."""
-        holder = holder or self.generate_default_holder()
-        return await self._manager.aacquire_lock(
-            self._location(key), holder, acquire_timeout=timeout
-        )
-
-    def release_lock(self, key: str, holder: str | None = None) -> None:
-        """Release the lock on a key.
-
-        Raises:
-            ValueError: If ``holder`` does not have it.
-        """
-        holder = holder or self.generate_default_holder()
-        self._manager.release_lock(self._location(key), holder)
-
-    def is_locked(self, key: str) -> bool:
-        """Tell whether anybody has the lock on a key."""
-        return self._manager.is_locked(self._location(key))
-
-    def is_lock_holder(self, key: str, holder: str | None = None) -> bool:
-        """Tell whether ``holder`` has the lock on a key."""
-        holder = holder or self.generate_default_holder()
-        return self._manager.is_lock_holder(self._location(key), holder)
-
-    def fencing_token(self, key: str, holder: str | None = None) -> int | None:
-        """Return the number of the acquisition by which ``holder`` has the lock, if it has."""
-        token = getattr(self._manager, "fencing_token", None)
-        holder = holder or self.generate_default_holder()
-        return None if token is None else token(self._location(key), holder)
-
-    def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
-        """Wait until nobody has the lock on a key, and tell whether that is so."""
-        return self._manager.wait_for_lock(self._location(key), timeout)
-
-    async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
-        """Do what `wait_for_lock` does, without blocking the event loop."""
-        return await self._manager.await_for_lock(self._location(key), timeout)
-
-    def check_not_locked(self, key: str, holder: str | None = None) -> None:
-        """Check that ``holder`` may write a key.
-
-        Raises:
-            RuntimeError: If another holder has it locked.
-        """
-        if self.lock_manager is None:
-            return
-        if not self.is_lock_holder(key, holder) and self.is_locked(key):
-            raise RuntimeError(
-                f"Cannot write to result record with key {short_repr(key)} because it is locked by "
-                "another holder. Wait for it with `wait_for_lock`."
-            )
-
-    def supports_isolation_level(self, level: Any) -> bool:
-        """Tell whether transactions with this store can have an isolation level.
-
-        Raises:
-            ValueError: If that is no `IsolationLevel`.
-        """
-        from oxtask.transactions import IsolationLevel  # noqa: PLC0415 - it uses stores
-
-        if level == IsolationLevel.READ_COMMITTED:
-            return True
-        if level == IsolationLevel.SERIALIZABLE:
-            return self.lock_manager is not None
-        raise ValueError(f"'level' must be an IsolationLevel; got {short_repr(level)}")
-
-    @staticmethod
-    def generate_default_holder() -> str:
-        """Return who calls: machine, process, thread and, in a coroutine, asyncio task."""
-        thread = threading.current_thread()
-        holder = f"{socket.gethostname()}:{os.getpid()}:{thread.ident}:{thread.name}"
-        asyncio = sys.modules.get("asyncio")
-        try:
-            current = None if asyncio is None else asyncio.current_task()
-        except RuntimeError:  # no event loop runs here
-            current = None
-        return holder if current is None else f"{holder}:{id(current)}"
-
     # --- stores of flows and tasks ----------------------------------------------------------------
 
     def update_for_flow(self, flow: Any, *, _sync: bool | None = None) -> Any:
@@ -469,15 +332,6 @@ class ResultStore:
         if heads is None:
             heads = self.__dict__["_made_heads"] = backend_of(self.metadata_storage)
         return heads
-
-    @property
-    def _manager(self) -> LockManager:
-        if self.lock_manager is None:
-            raise ConfigurationError(
-                "Result store is not configured with a lock manager. Pass one, such as "
-                "`ResultStore(lock_manager=MemoryLockManager())`."
-            )
-        return self.lock_manager
 
     def _normal(self, key: str) -> str:
         return self._backend.normal(key)

@@ -18,7 +18,7 @@ from oxtask.exceptions import SerializationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from oxtask._internal.storage.store import StagedRecord
+    from oxtask._internal.storage.staged_record import StagedRecord
     from oxtask._internal.transactions.base import BaseTransaction
     from oxtask.results import ResultStore
 
