@@ -88,7 +88,7 @@ class LocalFileSystem(_DualFileSystem):
     """
 
     def __init__(self, basepath: str | os.PathLike[str] | None = None) -> None:
-        self.basepath = None if basepath is None else os.fspath(basepath)
+        self.basepath: str | None = None if basepath is None else os.fspath(basepath)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, LocalFileSystem):
@@ -156,8 +156,8 @@ class RemoteFileSystem(_DualFileSystem):
             raise ValueError(
                 f"Base path must include a location after the scheme; got {short_repr(basepath)}"
             )
-        self.basepath = basepath
-        self.settings = dict(settings or {})
+        self.basepath: str = basepath
+        self.settings: dict[str, Any] = dict(settings or {})
         self._filesystem: Any = None
 
     def __eq__(self, other: object) -> bool:

@@ -69,7 +69,7 @@ class Serializer(BaseModel, Generic[D]):
         pydantic.ValidationError: If no serializer has that type, or an option does not fit.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     _registry: ClassVar[dict[str, type[Serializer[Any]]]] = {}
 
     type: str
@@ -137,7 +137,7 @@ class Serializer(BaseModel, Generic[D]):
 class UnknownSerializer(Serializer[Any]):
     """What a stored record names and nobody has defined here; keeps the options it is given."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
 
     @classmethod
     def __dispatch_key__(cls) -> str | None:

@@ -70,7 +70,7 @@ class FileSystemLockManager:
             raise TypeError(
                 f"'lock_files_directory' must be a path; got {short_repr(lock_files_directory)}"
             )
-        self.lock_files_directory = Path(lock_files_directory).expanduser().resolve()
+        self.lock_files_directory: Path = Path(lock_files_directory).expanduser().resolve()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, FileSystemLockManager):

@@ -7,6 +7,7 @@ some seconds that a thread renews for as long as its process lives.
 from __future__ import annotations
 
 import threading
+from importlib import import_module
 from typing import Any
 
 from oxtask._internal.lock_waits import arepeat, check_seconds, not_held, repeat
@@ -66,15 +67,13 @@ class RedisLockManager:
 
     def _connect(self) -> None:
         try:
-            from redis import (  # type: ignore[import-not-found,unused-ignore] # noqa: PLC0415
-                Redis,  # not everybody has it
-            )
+            redis: Any = import_module("redis")  # not everybody has it
         except ImportError as error:
             raise ConfigurationError(
                 "RedisLockManager needs the package 'redis': run `pip install redis`, or use "
                 "`oxtask.locking.filesystem.FileSystemLockManager` on one machine."
             ) from error
-        self._client: Any = Redis(**self._settings)
+        self._client: Any = redis.Redis(**self._settings)
         self._tokens: dict[tuple[str, str], int] = {}
         self._leases: dict[str, str] = {}
         self._changed = threading.Condition()

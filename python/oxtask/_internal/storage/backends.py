@@ -46,21 +46,26 @@ class Backend(Protocol):
 
     def normal(self, key: str) -> str:
         """Return the normal form of a key, which may be a full path of this storage."""
+        ...
 
     def location(self, key: str) -> str:
         """Return where a key is stored: unique among all storages."""
+        ...
 
     def version(self, location: str) -> Hashable:
         """Return what changes when the content does; ``None`` if that cannot be told."""
 
     def read(self, key: str) -> bytes:
         """Return the content; raises the storage's own error if there is none."""
+        ...
 
     def read_head(self, key: str) -> bytes:
         """Return at least the two lines that describe the content."""
+        ...
 
     def stage(self, key: str, parts: list[bytes]) -> Staged:
         """Prepare new content."""
+        ...
 
     def put_aside(self, key: str) -> None:
         """Move what cannot be used out of the way, if the storage can do that."""

@@ -70,23 +70,23 @@ class ResultStore(StoreLocks):
             resolve_result_storage,
         )
 
-        self.result_storage = (
+        self.result_storage: Any = (
             None if result_storage is None else resolve_result_storage(result_storage, _sync=True)
         )
-        self.metadata_storage = (
+        self.metadata_storage: Any = (
             metadata_storage
             if metadata_storage is None or isinstance(metadata_storage, NullFileSystem)
             else resolve_result_storage(metadata_storage, _sync=True)
         )
-        self.lock_manager = lock_manager
-        self.cache_result_in_memory = cache_result_in_memory
-        self.serializer = (
+        self.lock_manager: LockManager | None = lock_manager
+        self.cache_result_in_memory: bool = cache_result_in_memory
+        self.serializer: Serializer[Any] = (
             get_default_result_serializer()
             if serializer is None
             else resolve_serializer(serializer)
         )
-        self.storage_key_fn = storage_key_fn or (lambda: uuid4().hex)
-        self.cache = MemoryCache() if cache is None else cache
+        self.storage_key_fn: Callable[[], str] = storage_key_fn or (lambda: uuid4().hex)
+        self.cache: MemoryCache = MemoryCache() if cache is None else cache
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ResultStore):
@@ -96,7 +96,8 @@ class ResultStore(StoreLocks):
             for name in ("result_storage", "lock_manager", "cache_result_in_memory", "serializer")
         )
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return id(self)
 
     def model_copy(self, *, update: dict[str, Any] | None = None) -> Self:
         """Return a copy that shares the memory cache.
@@ -106,7 +107,8 @@ class ResultStore(StoreLocks):
         """
         names = ("result_storage", "metadata_storage", "lock_manager", "cache_result_in_memory")
         fields = {name: getattr(self, name) for name in (*names, "serializer", "storage_key_fn")}
-        return type(self)(**{**fields, "cache": self.cache, **(update or {})})
+        merged: dict[str, Any] = {**fields, "cache": self.cache, **(update or {})}
+        return type(self)(**merged)
 
     @property
     def result_storage_block_id(self) -> UUID | None:

@@ -95,17 +95,19 @@ class BaseTransaction:
         write_on_commit: bool = True,
         raise_on_commit_failure: bool = False,
     ) -> None:
-        self.store = store
-        self.key = key
-        self.children = list(children)
-        self.commit_mode = None if commit_mode is None else CommitMode(commit_mode)
-        self.isolation_level = IsolationLevel(isolation_level)
-        self.state = TransactionState(state)
-        self.on_commit_hooks = list(on_commit_hooks)
-        self.on_rollback_hooks = list(on_rollback_hooks)
-        self.overwrite = overwrite
-        self.logger = logger
-        self.write_on_commit = write_on_commit
+        self.store: ResultStore | None = store
+        self.key: str | None = key
+        self.children: list[BaseTransaction] = list(children)
+        self.commit_mode: CommitMode | None = (
+            None if commit_mode is None else CommitMode(commit_mode)
+        )
+        self.isolation_level: IsolationLevel = IsolationLevel(isolation_level)
+        self.state: TransactionState = TransactionState(state)
+        self.on_commit_hooks: list[Callable[[Any], Any]] = list(on_commit_hooks)
+        self.on_rollback_hooks: list[Callable[[Any], Any]] = list(on_rollback_hooks)
+        self.overwrite: bool = overwrite
+        self.logger: Any = logger
+        self.write_on_commit: bool = write_on_commit
         self.error: BaseException | None = None
         self.rollback_errors: list[BaseException] = []
         self._raises = raise_on_commit_failure
@@ -135,7 +137,8 @@ class BaseTransaction:
             return NotImplemented
         return all(getattr(self, name) == getattr(other, name) for name in _FIELDS)
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return id(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(key={short_repr(self.key)}, state={self.state})"
@@ -274,7 +277,9 @@ class BaseTransaction:
             self.commit_mode = inherited or CommitMode.LAZY
         if self.logger is None:
             self.logger = default_logger()
-        self.children, self.error, self.rollback_errors = [], None, []
+        self.children = []
+        self.error = None
+        self.rollback_errors = []
         self._found = self._settling = None
         self.state = TransactionState.ACTIVE
         try:
