@@ -51,6 +51,8 @@ def from_text(accessor: str, text: str):
         ("logging.level", "OXTASK_LOGGING_LEVEL", "WARNING"),
         ("logging.log_prints", "OXTASK_LOGGING_LOG_PRINTS", False),
         ("logging.colors", "OXTASK_LOGGING_COLORS", True),
+        ("results.default_serializer", "OXTASK_RESULTS_DEFAULT_SERIALIZER", "pickle"),
+        ("results.local_storage_path", "OXTASK_RESULTS_LOCAL_STORAGE_PATH", None),
         ("results.persist_by_default", "OXTASK_RESULTS_PERSIST_BY_DEFAULT", False),
         ("tasks.default_retries", "OXTASK_TASKS_DEFAULT_RETRIES", 0),
         ("tasks.default_retry_delay_seconds", "OXTASK_TASKS_DEFAULT_RETRY_DELAY_SECONDS", 0),

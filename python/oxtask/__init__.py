@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from oxtask.logging import get_run_logger
     from oxtask.states import State
     from oxtask.tasks import Task, task
+    from oxtask.transactions import Transaction
     from oxtask.utilities.annotations import allow_failure, unmapped
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ _HOMES = {
     "Flow": "oxtask.flows",
     "State": "oxtask.states",
     "Task": "oxtask.tasks",
+    "Transaction": "oxtask.transactions",
     "allow_failure": "oxtask.utilities.annotations",
     "flow": "oxtask.flows",
     "get_client": "oxtask.client.orchestration",
@@ -43,6 +45,7 @@ __all__ = [
     "Flow",
     "State",
     "Task",
+    "Transaction",
     "__version__",
     "allow_failure",
     "flow",

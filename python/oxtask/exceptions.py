@@ -244,6 +244,27 @@ class SerializationError(OxtaskException):
     """A value could not be written in, or read from, the chosen format."""
 
 
+class CorruptRecordError(OxtaskException, ValueError):
+    """A stored result is damaged, belongs to another key, or is none that oxtask has written."""
+
+
+class NewerRecordError(OxtaskException, ValueError):
+    """A stored result was written by a newer version of oxtask; it is left alone."""
+
+
+class ResultStoreError(OxtaskException, OSError):
+    """A result could not be written to its storage, or read from it.
+
+    Attributes:
+        errno: The operating system's number of the error, or ``None``.
+        filename: Where the result is kept.
+    """
+
+
+class TransactionCommitError(OxtaskException):
+    """A transaction could not be committed, and was rolled back; the cause says why."""
+
+
 class HashError(OxtaskException):
     """A value could not be hashed, so no cache key can be made from it."""
 

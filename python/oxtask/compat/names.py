@@ -37,6 +37,8 @@ NAMES: dict[str, str] = {
     "prefect.logging.loggers.patch_print": "oxtask.logging.patch_print",
     "prefect.logging.loggers.print_as_log": "oxtask.logging.print_as_log",
     "prefect.task_engine.TaskRunTimeoutError": "oxtask.exceptions.TaskRunTimeoutError",
+    "prefect.serializers.prefect_json_object_decoder": "oxtask.serializers.json_object_decoder",
+    "prefect.serializers.prefect_json_object_encoder": "oxtask.serializers.json_object_encoder",
     "prefect.testing.utilities.prefect_test_harness": (
         "oxtask.testing.utilities.oxtask_test_harness"
     ),
@@ -73,7 +75,6 @@ _SUBMIT = "there are no background workers; use `task.submit()` in a flow"
 _PLAIN_TYPES = "annotate with the types of pydantic (`pydantic.NonNegativeInt`) or of `typing`"
 
 ALTERNATIVES: dict[str, str] = {
-    "prefect.Transaction": _NO_RESULTS,
     "prefect._internal": "it is private to Prefect",
     "prefect.agent": _NO_SCHEDULES,
     "prefect.artifacts": _NO_ARTIFACTS,
@@ -91,7 +92,6 @@ ALTERNATIVES: dict[str, str] = {
     "prefect.engine": _NO_PAUSES,
     "prefect.events": _NO_EVENTS,
     "prefect.exceptions": f"{_NO_SERVER} that could raise it; take it out of the `except`",
-    "prefect.filesystems": "oxtask brings no file systems; use `pathlib` or `fsspec`",
     "prefect.flow_runs": _NO_PAUSES,
     "prefect.flows.aserve": _NO_SCHEDULES,
     "prefect.flows.load_flow_from_entrypoint": "import the module that holds the flow",
@@ -101,11 +101,8 @@ ALTERNATIVES: dict[str, str] = {
     "prefect.futures.PrefectWrappedFuture": "subclass `oxtask.futures.Future`",
     "prefect.infrastructure": _NO_SCHEDULES,
     "prefect.input": _NO_PAUSES,
-    "prefect.locking": _NO_RESULTS,
-    "prefect.results": _NO_RESULTS,
     "prefect.runner": _NO_SCHEDULES,
     "prefect.schedules": _NO_SCHEDULES,
-    "prefect.serializers": _NO_RESULTS,
     "prefect.server": _NO_SERVER,
     "prefect.settings": f"leave the setting out; {_NO_SERVER}, and most settings are about it",
     "prefect.task_runners.PrefectTaskRunner": _SUBMIT,
@@ -117,7 +114,6 @@ ALTERNATIVES: dict[str, str] = {
     "prefect.task_worker": _SUBMIT,
     "prefect.tasks.task_input_hash": _NO_RESULTS,
     "prefect.telemetry": "oxtask sends nothing anywhere",
-    "prefect.transactions": _NO_RESULTS,
     "prefect.types": _PLAIN_TYPES,
     "prefect.utilities.asyncutils": "use `asyncio`: `asyncio.run`, `asyncio.to_thread`",
     "prefect.utilities.hashing": _NO_RESULTS,

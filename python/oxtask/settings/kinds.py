@@ -141,6 +141,12 @@ def _present_directory(stored: str) -> Path:
     return Path(stored).expanduser()
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(value)
+    return value.strip()
+
+
 def one_of(*words: str) -> Kind:
     """Return the kind of a setting that takes one of ``words``, in any case of letters."""
     by_lower_case = {word.lower(): word for word in words}
@@ -175,3 +181,10 @@ DIRECTORY = Kind(
     _directory,
     present=_present_directory,
 )
+DIRECTORY_OR_NONE = Kind(
+    "the path of a directory, or 'none'",
+    _or_none(_directory),
+    present=lambda stored: None if stored is None else _present_directory(stored),
+    to_text=lambda stored: "none" if stored is None else str(stored),
+)
+TEXT = Kind("a text that is not empty", _text)

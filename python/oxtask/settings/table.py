@@ -20,8 +20,10 @@ from oxtask.settings.kinds import (
     BOOLEAN,
     COUNT,
     DIRECTORY,
+    DIRECTORY_OR_NONE,
     POSITIVE_COUNT_OR_NONE,
     RETRY_DELAY,
+    TEXT,
     one_of,
 )
 from oxtask.settings.setting import (
@@ -87,6 +89,15 @@ class ResultsSettings(SettingsGroup):
 
     persist_by_default: bool = declare(
         BOOLEAN, False, "Persist the results of runs that do not say."
+    )
+    default_serializer: str = declare(
+        TEXT, "pickle", "The type of the serializer of results that do not say."
+    )
+    local_storage_path: Path | None = declare(
+        DIRECTORY_OR_NONE,
+        None,
+        "The folder of results that do not say; `none` is `storage` in the home.",
+        ("LOCAL_STORAGE_PATH",),
     )
 
 

@@ -1,0 +1,1 @@
+"""How results are kept: their form as bytes, the folder they lie in, and who may read them."""

@@ -1,0 +1,147 @@
+"""What is stored beside a value, and records as bytes."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+from uuid import UUID  # noqa: TC003 - pydantic reads it
+
+from pydantic import BaseModel, Field, SerializeAsAny, field_validator
+
+from oxtask import __version__
+from oxtask._internal.storage.record_format import Head, pack, unpack
+from oxtask._internal.text import short_repr
+from oxtask.exceptions import CorruptRecordError, SerializationError
+from oxtask.serializers import (
+    JSONSerializer,
+    PickleSerializer,
+    Serializer,
+    serializer_from_record,
+)
+
+if TYPE_CHECKING:
+    from oxtask.results import ResultRecord
+
+
+class ResultRecordMetadata(BaseModel):
+    """What a result store knows of a result.
+
+    Args:
+        storage_key: The key under which it is stored.
+        expiration: From when on it no longer counts; a naive time is UTC.
+        serializer: What writes and reads it.
+        oxtask_version: The version that wrote it.
+        storage_block_id: Which stored block it is in, if it is in one.
+    """
+
+    storage_key: str | None = None
+    expiration: datetime | None = None
+    serializer: SerializeAsAny[Serializer[Any]] = Field(default_factory=PickleSerializer)
+    oxtask_version: str = __version__
+    storage_block_id: UUID | None = None
+
+    @field_validator("serializer", mode="before")
+    @classmethod
+    def _find_serializer(cls, value: Any) -> Any:
+        return serializer_from_record(value) if isinstance(value, dict) else value
+
+    @field_validator("expiration")
+    @classmethod
+    def _in_utc(cls, value: datetime | None) -> datetime | None:
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=timezone.utc)
+
+    def dump_bytes(self) -> bytes:
+        """Return the metadata as JSON."""
+        return self.model_dump_json().encode()
+
+    @classmethod
+    def load_bytes(cls, data: bytes) -> ResultRecordMetadata:
+        """Return the metadata that `dump_bytes` wrote.
+
+        Only for data that is trusted: a serializer it names is made.
+
+        Raises:
+            pydantic.ValidationError: If ``data`` is something else.
+        """
+        return cls.model_validate_json(data)
+
+
+def dump_value(serializer: Serializer[Any], value: Any) -> bytes:
+    """Return a value as bytes.
+
+    Raises:
+        SerializationError: If the serializer cannot write it.
+    """
+    try:
+        return serializer.dumps(value)
+    except Exception as error:
+        raise SerializationError(
+            f"A value of type {type(value).__name__} cannot be written by the serializer "
+            f"{serializer.type!r}: {short_repr(error)}. Choose another with "
+            "`result_serializer=...` ('json', 'pickle'), or do not store it with "
+            "`persist_result=False`."
+        ) from error
+
+
+def pack_record(record: ResultRecord[Any], key: str) -> tuple[bytes, bytes]:
+    """Return a record as the two lines that describe it, and its value.
+
+    Raises:
+        SerializationError: If the value cannot be written.
+        ConfigurationError: If the key that signs records cannot be used.
+    """
+    payload = record.serialize_result()
+    return pack(key, json.loads(record.serialize_metadata()), payload), payload
+
+
+def unpack_record(
+    blob: bytes, key: str | None, payload: bytes | None = None
+) -> tuple[Any, ResultRecordMetadata]:
+    """Return the value and the metadata of a stored record.
+
+    Args:
+        blob: The record.
+        key: The key under which it was found.
+        payload: The value, if it is stored apart.
+
+    Raises:
+        CorruptRecordError: If it is damaged or belongs to another key, cannot be decoded, or would
+            have to be signed and is not.
+        NewerRecordError: If a newer version has written it.
+    """
+    head = unpack(blob, key)
+    if payload is None:
+        payload = blob[head.size :]
+    head.check(payload)
+    metadata = metadata_of(head)
+    try:
+        return metadata.serializer.loads(payload), metadata
+    except Exception as error:
+        raise CorruptRecordError(
+            f"the serializer {metadata.serializer.type!r} cannot read it: {short_repr(error)}"
+        ) from error
+
+
+def metadata_of(head: Head) -> ResultRecordMetadata:
+    """Return the metadata of a record that may be read.
+
+    Making a serializer imports modules, and many run what they read: what this user has not signed
+    is read as plain JSON only.
+
+    Raises:
+        CorruptRecordError: If the record may not be read, or its metadata is not valid.
+    """
+    fields: Any = head.metadata.get("serializer")
+    if not head.is_signed and fields != JSONSerializer().model_dump():
+        kind = fields.get("type") if isinstance(fields, dict) else fields
+        raise CorruptRecordError(
+            f"it needs the serializer {short_repr(kind)}, and was not signed with the key of this "
+            "user: only JSON is read without"
+        )
+    try:
+        return ResultRecordMetadata.model_validate(head.metadata)
+    except ValueError as error:
+        raise CorruptRecordError(f"its metadata is not valid: {short_repr(error)}") from error

@@ -1,0 +1,1 @@
+"""What sync and async transactions have in common: a tree, and how it is settled."""
