@@ -245,7 +245,13 @@ class SerializationError(OxtaskException):
 
 
 class HashError(OxtaskException):
-    """A value could not be hashed, so no cache key can be made from it."""
+    """A value could not be hashed, so no cache key can be made from it.
+
+    Attributes:
+        path: The part that is to blame, such as ``"cfg.client._lock"``.
+    """
+
+    path: str = ""
 
 
 # --- the machinery -------------------------------------------------------------------------------

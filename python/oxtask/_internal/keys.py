@@ -1,0 +1,339 @@
+"""How the core takes values apart to hash them: one plan for each type that is not built in.
+
+`plan_of` is asked once for each type. Most plans are a function that returns a tuple: a label that
+tells types apart, a dict of attributes or ``None``, and whatever else decides what the object is.
+The core encodes all of these as it encodes any value, so an object has the same key however its
+parts are shared, and an error can name the part.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import datetime
+import enum
+import sys
+from functools import cached_property, partial
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    GenericAlias,
+    MethodType,
+    ModuleType,
+    SimpleNamespace,
+)
+from typing import TYPE_CHECKING, Any
+
+from oxtask import _core
+from oxtask._internal.text import short_repr
+from oxtask.exceptions import HashError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HOOK = "__oxtask_key__"
+Parts = tuple[Any, ...]
+
+
+class UnhashableError(TypeError):
+    """A value cannot be hashed, for a reason that the message gives."""
+
+
+def refused(path: str, kind: type, reason: str) -> HashError:
+    """Return the error about a part of a value."""
+    error = HashError(
+        f"Unable to create hash: `{path or 'value'}` (a {name_of(kind)}) cannot be hashed: {reason}"
+    )
+    error.path = path
+    return error
+
+
+def name_of(cls: type) -> str:
+    """Return what tells a class from others in each process."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def plan_of(cls: type) -> Parts:
+    """Return the plan for values of a type; the core knows what the first item asks of it."""
+    if plan := _exact().get(cls):
+        return plan
+    if issubclass(cls, type):
+        return "call", _code("class_parts")
+    if getattr(cls, HOOK, None) is not None:
+        return "call", _own_key
+    for found in (_of_library(cls), _of_structure(cls), _of_base(cls)):
+        if found is not None:
+            return found
+    return "call", _Reduction(cls)
+
+
+def _own_key(value: Any) -> Parts:
+    return f"key:{name_of(type(value))}", None, getattr(value, HOOK)()
+
+
+# --- types that are known -------------------------------------------------------------------------
+
+_EXACT: dict[type, Parts] = {}
+
+
+def _exact() -> dict[type, Parts]:
+    if not _EXACT:
+        from array import array  # noqa: PLC0415 - on first use
+        from decimal import Decimal  # noqa: PLC0415
+        from uuid import UUID  # noqa: PLC0415
+
+        _EXACT.update({
+            datetime.date: ("date",),
+            datetime.time: ("time", _with_zone),
+            datetime.datetime: ("datetime", _with_zone),
+            datetime.timedelta: ("timedelta",),
+            UUID: ("uuid",),
+            Decimal: ("call", lambda value: ("decimal", None, str(value))),
+            memoryview: ("buffer", "memoryview"),
+            array: ("buffer", "array.array"),
+            range: ("call", _range_parts),
+            SimpleNamespace: ("call", lambda value: ("namespace", vars(value))),
+            GenericAlias: ("call", lambda value: ("alias", None, value.__origin__, value.__args__)),
+            partial: ("call", _partial_parts),
+            FunctionType: ("call", _code("function_parts")),
+            BuiltinFunctionType: ("call", _builtin_parts),
+            MethodType: ("call", lambda value: ("method", None, value.__func__, value.__self__)),
+            CodeType: ("call", _code("code_parts")),
+            ModuleType: ("call", _code("module_parts")),
+        })
+    return _EXACT
+
+
+def _code(name: str) -> Callable[[Any], Parts]:
+    from oxtask._internal import keys_code  # noqa: PLC0415 - imports this module
+
+    found: Callable[[Any], Parts] = getattr(keys_code, name)
+    return found
+
+
+def _with_zone(value: Any) -> Parts:
+    """Take apart a time of day with a zone: equal only where the offset and the zone are."""
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 - on first use
+
+    zone: Any = value.tzinfo
+    if isinstance(zone, ZoneInfo) and zone.key:
+        zone = None if zone.key == "UTC" else zone.key
+    elif type(zone) is datetime.timezone:
+        zone = None
+    return "zoned", None, value.replace(tzinfo=None, fold=0), value.utcoffset(), zone
+
+
+def _range_parts(value: range) -> Parts:
+    # Equal ranges can have different bounds.
+    return "range", None, len(value), *value[:1], *([value.step] if len(value) > 1 else [])
+
+
+def _partial_parts(value: Any) -> Parts:
+    return "partial", vars(value), value.func, value.args, value.keywords
+
+
+def _builtin_parts(value: Any) -> Parts:
+    owner = value.__self__
+    if owner is None or isinstance(owner, ModuleType):
+        return "builtin", None, f"{value.__module__}.{value.__qualname__}"
+    return "builtin", None, value.__qualname__, owner
+
+
+# --- libraries ------------------------------------------------------------------------------------
+
+
+def _of_library(cls: type) -> Parts | None:
+    """Return the plan for a type of a library for arrays or frames, or derived from one."""
+    for base in cls.__mro__:
+        root = base.__module__.partition(".")[0]
+        if root in {"numpy", "pandas", "polars", "pyarrow", "torch"}:
+            from oxtask._internal import keys_arrays  # noqa: PLC0415 - start-up time
+
+            return keys_arrays.plan_of(cls, root)
+    return None
+
+
+# --- types that tell their structure --------------------------------------------------------------
+
+
+def _of_structure(cls: type) -> Parts | None:
+    if issubclass(cls, enum.Enum):
+        return "call", _enum_parts
+    fields = cls.__dict__.get("__dataclass_fields__")
+    # One that was derived without the decorator can have attributes that are no fields.
+    if fields is not None and cls.__reduce_ex__ is object.__reduce_ex__:
+        names = [name for name, field in fields.items() if field._field_type.name == "_FIELD"]
+        if not any(issubclass(cls, base) for base in _BASES):
+            return "fields", name_of(cls), names
+    if "__pydantic_fields__" in dir(cls) and hasattr(cls, "model_dump"):
+        return "call", _model_parts
+    if hasattr(cls, "__next__"):
+        return "call", _refuse_iterator
+    if _is_path(cls):
+        return "call", _path_parts
+    return None
+
+
+def _enum_parts(value: Any) -> Parts:
+    return f"enum:{name_of(type(value))}", None, value.name, value.value
+
+
+def _model_parts(value: Any) -> Parts:
+    fields = type(value).__pydantic_fields__
+    shown = {
+        name: item
+        for name, item in vars(value).items()
+        if name in fields and not fields[name].exclude
+    }
+    return f"model:{name_of(type(value))}", shown, value.__pydantic_extra__
+
+
+def _refuse_iterator(value: Any) -> Parts:
+    msg = "it can be read only once, and the task must be the one who reads it"
+    raise UnhashableError(msg)
+
+
+def _is_path(cls: type) -> bool:
+    pathlib = sys.modules.get("pathlib")
+    return pathlib is not None and issubclass(cls, pathlib.PurePath)
+
+
+def _path_parts(value: Any) -> Parts:
+    from pathlib import PosixPath, WindowsPath  # noqa: PLC0415 - on first use
+
+    cls = type(value)
+    name = "pathlib.Path" if cls in {PosixPath, WindowsPath} else name_of(cls)
+    return f"path:{name}", None, value.as_posix()
+
+
+# --- types derived from built-in ones -------------------------------------------------------------
+
+
+def _ordered(value: Any) -> list[Any]:
+    return [list(pair) for pair in value.items()]
+
+
+_BASES: dict[type, Callable[[Any], Any]] = {
+    int: int.__int__,
+    float: float.__float__,
+    complex: lambda value: complex(value.real, value.imag),
+    str: str.__str__,
+    bytes: lambda value: b"".join([value]),
+    bytearray: lambda value: bytes(memoryview(value)),
+    list: lambda value: list.__getitem__(value, slice(None)),
+    tuple: lambda value: tuple.__getitem__(value, slice(None)),
+    set: lambda value: set().union(value),
+    frozenset: lambda value: frozenset().union(value),
+    dict: dict.copy,
+}
+
+
+def _of_base(cls: type) -> Parts | None:
+    """Return the plan for a type that is a built-in one with a name and attributes of its own."""
+    for base, plain in _BASES.items():
+        if issubclass(cls, base):
+            if cls.__reduce_ex__ is not object.__reduce_ex__:
+                return None
+            from collections import OrderedDict, defaultdict  # noqa: PLC0415 - on first use
+
+            if issubclass(cls, OrderedDict):
+                plain = _ordered  # noqa: PLW2901 - its order is part of it
+            factory = issubclass(cls, defaultdict)
+            return "call", partial(_derived_parts, f"{base.__name__}:{name_of(cls)}", plain, factory)
+    return None
+
+
+def _derived_parts(label: str, plain: Callable[[Any], Any], factory: bool, value: Any) -> Parts:
+    own = _slots_of(value) | getattr(value, "__dict__", {})
+    if factory:
+        own = own | {"default_factory": value.default_factory}
+    return label, own or None, plain(value)
+
+
+def _slots_of(value: Any) -> dict[str, Any]:
+    names = [name for name in copyreg._slotnames(type(value)) or [] if hasattr(value, name)]  # type: ignore[attr-defined]
+    return {name: getattr(value, name) for name in names}
+
+
+# --- everything else ------------------------------------------------------------------------------
+
+
+class _Reduction:
+    """Takes objects of a type apart as `pickle` would, by what ``__reduce_ex__`` returns."""
+
+    __slots__ = ("cached",)
+
+    def __init__(self, cls: type) -> None:
+        # What is computed on first access does not tell objects apart.
+        self.cached = {
+            name
+            for base in cls.__mro__
+            for name, attribute in vars(base).items()
+            if isinstance(attribute, cached_property)
+        }
+
+    def __call__(self, value: Any) -> Parts:
+        cls = type(value)
+        reducer = copyreg.dispatch_table.get(cls)
+        try:
+            reduced: Any = reducer(value) if reducer else value.__reduce_ex__(4)
+        except Exception as error:
+            pickled = _pickled(value)
+            if pickled is None:
+                raise UnhashableError(_in_one_line(error)) from error
+            return f"pickle:{name_of(cls)}", None, pickled
+        if isinstance(reduced, str):
+            return "global", None, f"{getattr(value, '__module__', '')}.{reduced}"
+        make, args, state, items, pairs = (*reduced, None, None, None)[:5]
+        label, rest = _maker(make, args)
+        attributes = None
+        if isinstance(state, tuple) and len(state) == 2:
+            whole, slots = state
+            if isinstance(slots, dict) and isinstance(whole, (dict, type(None))):
+                state = {**(whole or {}), **slots}
+        if type(state) is dict and all(type(name) is str for name in state):
+            attributes = {name: item for name, item in state.items() if name not in self.cached}
+            state = None
+        return (
+            label,
+            attributes,
+            *rest,
+            state,
+            None if items is None else list(items),
+            None if pairs is None else dict(pairs),
+        )
+
+
+def _maker(make: Any, args: Any) -> tuple[str, list[Any]]:
+    """Return a label for what makes an object, and what it is made of.
+
+    Classes stand there by name: what they do is not what tells their objects apart.
+    """
+    if make in {copyreg.__newobj__, copyreg.__newobj_ex__, copyreg._reconstructor}:  # type: ignore[attr-defined]
+        return f"object:{name_of(args[0])}", list(args[1:])
+    if isinstance(make, type):
+        return f"object:{name_of(make)}", list(args)
+    return "made", [make, *(name_of(arg) if isinstance(arg, type) else arg for arg in args)]
+
+
+def _pickled(value: Any) -> bytes | None:
+    import cloudpickle  # noqa: PLC0415 - slow, and rarely needed
+
+    try:
+        pickled: bytes = cloudpickle.dumps(value, protocol=4)
+    except Exception:  # noqa: BLE001 - whatever it is, the first error is told
+        return None
+    return pickled
+
+
+def _in_one_line(error: Exception) -> str:
+    return short_repr(error) if not str(error) else str(error).splitlines()[0]
+
+
+def key_of(value: Any, root: str = "value") -> str:
+    """Return the key of a value.
+
+    Raises:
+        HashError: If it cannot be hashed; it names the part by its path from ``root``.
+    """
+    return _core.hash_value(value, None, root)

@@ -1,0 +1,254 @@
+//! What bytes a value becomes.
+
+use super::digest::Hasher;
+use super::{SCHEMA, digest, floats::Elements};
+
+/// The longest payload that stands in the encoding itself, in bytes; a longer one is replaced by its digest.
+pub const INLINE: usize = 1_024;
+/// So many members of a sequence at a time are replaced by the digest of their encodings.
+pub const SEGMENT: u32 = 4_096;
+/// Marks the tag of a payload that is replaced by its digest.
+const DIGESTED: u8 = 0x80;
+
+/// The type of a value. The numbers are part of the encoding: they are never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Tag {
+    None = 1,
+    False = 2,
+    True = 3,
+    /// An integer of 64 bits with a sign.
+    Int = 4,
+    /// Any other integer: its bytes in two's complement, as few as will do.
+    BigInt = 5,
+    Float = 6,
+    Complex = 7,
+    /// Text as UTF-8.
+    Str = 8,
+    /// Text that holds lone surrogates: they are encoded like any other character.
+    Surrogates = 9,
+    Bytes = 10,
+    ByteArray = 11,
+    List = 12,
+    Tuple = 13,
+    Set = 14,
+    FrozenSet = 15,
+    Dict = 16,
+    /// A name and what the object of that name consists of.
+    Object = 17,
+    /// The elements of an array in C order.
+    Elements = 18,
+    Date = 19,
+    Time = 20,
+    DateTime = 21,
+    Duration = 22,
+    Uuid = 23,
+    /// The container that is so many levels further up: a cycle.
+    Cycle = 24,
+    Ellipsis = 25,
+}
+
+/// A container that is being encoded.
+#[derive(Debug)]
+#[must_use = "close it"]
+pub struct Frame {
+    tag: usize,
+    body: usize,
+    segment: usize,
+    members: u32,
+    digests: usize,
+}
+
+/// Encodes values, one after the other, and gives the digest of all.
+#[derive(Debug)]
+pub struct Encoder<H: Hasher> {
+    bytes: Vec<u8>,
+    /// The digests of members of the unordered containers that are open.
+    members: Vec<H::Digest>,
+}
+
+impl<H: Hasher> Default for Encoder<H> {
+    fn default() -> Self {
+        Self::with_buffer(Vec::with_capacity(256))
+    }
+}
+
+impl<H: Hasher> Encoder<H> {
+    /// An encoder that writes to `bytes`, whose content it drops.
+    pub fn with_buffer(mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
+        bytes.push(SCHEMA);
+        Self { bytes, members: Vec::new() }
+    }
+
+    /// The digest of all that was encoded.
+    pub fn finish(&self) -> H::Digest {
+        H::digest(&self.bytes)
+    }
+
+    /// The buffer, to be used again.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    // --- values without members ----------------------------------------------------------------------------
+
+    /// A value that is its tag alone.
+    #[inline]
+    pub fn unit(&mut self, tag: Tag) {
+        self.bytes.push(tag as u8);
+    }
+
+    #[inline]
+    pub fn int(&mut self, value: i64) {
+        self.eight(Tag::Int, value.to_le_bytes());
+    }
+
+    /// A number; every NaN is the same, zeros of either sign are not.
+    #[inline]
+    pub fn float(&mut self, value: f64) {
+        self.eight(Tag::Float, bits(value));
+    }
+
+    pub fn complex(&mut self, real: f64, imaginary: f64) {
+        self.eight(Tag::Complex, bits(real));
+        self.bytes.extend_from_slice(&bits(imaginary));
+    }
+
+    /// A value of `N` bytes, the same for every value of the tag.
+    pub fn fixed<const N: usize>(&mut self, tag: Tag, payload: [u8; N]) {
+        self.bytes.push(tag as u8);
+        self.bytes.extend_from_slice(&payload);
+    }
+
+    /// A value of any number of bytes.
+    #[inline]
+    pub fn blob(&mut self, tag: Tag, payload: &[u8]) {
+        if payload.len() > INLINE {
+            return self.digested_blob(
+                tag,
+                payload.len(),
+                digest::blob::<H>(payload, Elements::Opaque),
+            );
+        }
+        self.bytes.push(tag as u8);
+        self.length(payload.len());
+        self.bytes.extend_from_slice(payload);
+    }
+
+    /// A value of more than [`INLINE`] bytes, hashed by the caller with [`digest::leaf_digest`].
+    pub fn digested_blob(&mut self, tag: Tag, length: usize, digest: H::Digest) {
+        self.bytes.push(tag as u8 | DIGESTED);
+        self.length(length);
+        H::put(digest, &mut self.bytes);
+    }
+
+    #[inline]
+    fn eight(&mut self, tag: Tag, payload: [u8; 8]) {
+        let mut bytes = [tag as u8; 9];
+        bytes[1..].copy_from_slice(&payload);
+        self.bytes.extend_from_slice(&bytes);
+    }
+
+    #[inline]
+    fn length(&mut self, length: usize) {
+        match u8::try_from(length) {
+            Ok(short) if short < u8::MAX => self.bytes.push(short),
+            _ => {
+                self.bytes.push(u8::MAX);
+                self.bytes.extend_from_slice(&(length as u64).to_le_bytes());
+            }
+        }
+    }
+
+    // --- containers ----------------------------------------------------------------------------------------
+
+    /// Begins a container of `count` members.
+    #[inline]
+    pub fn open(&mut self, tag: Tag, count: usize) -> Frame {
+        let place = self.bytes.len();
+        self.bytes.push(tag as u8);
+        self.length(count);
+        let body = self.bytes.len();
+        Frame { tag: place, body, segment: body, members: 0, digests: self.members.len() }
+    }
+
+    /// Ends a member of a sequence.
+    #[inline]
+    pub fn item(&mut self, frame: &mut Frame) {
+        frame.members += 1;
+        if frame.members == SEGMENT {
+            frame.members = 0;
+            self.replace(frame.segment);
+            frame.segment = self.bytes.len();
+        }
+    }
+
+    /// Where the next member of an unordered container begins: [`member`](Self::member) wants to know.
+    #[inline]
+    pub fn mark(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Ends the member of an unordered container that began at `start`.
+    #[inline]
+    pub fn member(&mut self, start: usize) {
+        self.members.push(H::digest(&self.bytes[start..]));
+        self.bytes.truncate(start);
+    }
+
+    /// Ends a sequence.
+    #[inline]
+    pub fn close(&mut self, frame: Frame) {
+        if self.bytes.len() - frame.body > INLINE {
+            self.bytes[frame.tag] |= DIGESTED;
+            self.replace(frame.body);
+        }
+    }
+
+    /// Ends an unordered container.
+    #[inline]
+    pub fn close_unordered(&mut self, frame: Frame) {
+        let members = &mut self.members[frame.digests..];
+        members.sort_unstable();
+        for member in members {
+            H::put(*member, &mut self.bytes);
+        }
+        self.members.truncate(frame.digests);
+        self.close(frame);
+    }
+
+    /// Drops what was encoded since `start`.
+    pub fn forget(&mut self, start: usize) {
+        self.bytes.truncate(start);
+    }
+
+    fn replace(&mut self, start: usize) {
+        let digest = H::digest(&self.bytes[start..]);
+        self.bytes.truncate(start);
+        H::put(digest, &mut self.bytes);
+    }
+
+    // --- objects that are met again ------------------------------------------------------------------------
+
+    /// Whether the value that was encoded since `start` is so large that its digest stands for it.
+    pub fn is_digested(&self, start: usize) -> bool {
+        self.bytes[start] & DIGESTED != 0
+    }
+
+    /// What was encoded since `start`.
+    pub fn since(&self, start: usize) -> &[u8] {
+        &self.bytes[start..]
+    }
+
+    /// Encodes what [`since`](Self::since) gave.
+    pub fn again(&mut self, encoded: &[u8]) {
+        self.bytes.extend_from_slice(encoded);
+    }
+}
+
+#[inline]
+fn bits(value: f64) -> [u8; 8] {
+    // The sign and payload of a NaN depend on the processor.
+    if value.is_nan() { 0x7ff8_0000_0000_0000_u64.to_le_bytes() } else { value.to_le_bytes() }
+}
