@@ -31,6 +31,7 @@ from oxtask.exceptions import HashError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_MAX_PATH = 200
 HOOK = "__oxtask_key__"
 Parts = tuple[Any, ...]
 
@@ -41,8 +42,9 @@ class UnhashableError(TypeError):
 
 def refused(path: str, kind: type, reason: str) -> HashError:
     """Return the error about a part of a value."""
+    shown = path if len(path) <= _MAX_PATH else f"{path[:_MAX_PATH]}..."
     error = HashError(
-        f"Unable to create hash: `{path or 'value'}` (a {name_of(kind)}) cannot be hashed: {reason}"
+        f"Unable to create hash: `{shown or 'value'}` (a {name_of(kind)}) cannot be hashed: {reason}"
     )
     error.path = path
     return error
