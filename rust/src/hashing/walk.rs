@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::ptr;
 
-use oxtask_core::hashing::{Elements, Encoder, Hasher, INLINE, Tag};
+use oxtask_core::hashing::{Elements, Encoder, Frame, Hasher, INLINE, Tag};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
@@ -62,6 +62,10 @@ impl<'py, H: Hasher> Walk<'py, H> {
             let class = ffi::Py_TYPE(value);
             if ptr::eq(class, &raw const ffi::PyUnicode_Type) {
                 let mut length = 0;
+                if ffi::PyUnicode_IS_COMPACT_ASCII(value) != 0 {
+                    let start = ffi::PyUnicode_DATA(value).cast();
+                    return self.blob(Tag::Str, start, ffi::PyUnicode_GET_LENGTH(value));
+                }
                 let text = ffi::PyUnicode_AsUTF8AndSize(value, &raw mut length);
                 if text.is_null() {
                     // Lone surrogates.
@@ -256,9 +260,13 @@ impl<'py, H: Hasher> Walk<'py, H> {
         let size = || unsafe { ffi::PyList_GET_SIZE(list.as_ptr()) };
         let count = size();
         let mut frame = self.encoder.open(Tag::List, count.unsigned_abs());
-        for index in 0..count {
-            if index >= size() {
-                break;
+        let mut index = 0;
+        while index < count.min(size()) {
+            // SAFETY: the index is within the list, and no Python code runs.
+            let ints = unsafe { self.ints(list, &mut frame, index) };
+            if ints > 0 {
+                index += ints;
+                continue;
             }
             // SAFETY: as above; the item is borrowed for `atom` only, and owned before Python code can run.
             unsafe {
@@ -269,12 +277,43 @@ impl<'py, H: Hasher> Walk<'py, H> {
                 }
             }
             self.encoder.item(&mut frame);
+            index += 1;
         }
         if size() != count {
             return Err(changed(list));
         }
         self.encoder.close(frame);
         Ok(())
+    }
+
+    /// Encodes the integers that stand in a list from `first` on, at most a few; returns how many.
+    ///
+    /// # Safety
+    /// The list has an item `first`, and the thread is attached.
+    #[inline]
+    unsafe fn ints(&mut self, list: &Bound<'py, PyAny>, frame: &mut Frame, first: isize) -> isize {
+        let mut values = [0; 64];
+        let mut found = 0;
+        // SAFETY: within the list; the items are borrowed while nothing else runs.
+        unsafe {
+            let left = ffi::PyList_GET_SIZE(list.as_ptr()) - first;
+            for value in values.iter_mut().take(left.unsigned_abs()) {
+                let item = ffi::PyList_GET_ITEM(list.as_ptr(), first + found);
+                if !ptr::eq(ffi::Py_TYPE(item), &raw const ffi::PyLong_Type) {
+                    break;
+                }
+                let mut overflow = 0;
+                *value = ffi::PyLong_AsLongLongAndOverflow(item, &raw mut overflow);
+                if overflow != 0 {
+                    break;
+                }
+                found += 1;
+            }
+        }
+        if found > 0 {
+            self.encoder.ints(frame, &values[..found.unsigned_abs()]);
+        }
+        found
     }
 
     fn tuple(&mut self, tuple: &Bound<'py, PyTuple>) -> Walked {
@@ -294,8 +333,8 @@ impl<'py, H: Hasher> Walk<'py, H> {
         step: impl Fn(&Bound<'py, PyAny>) -> String,
     ) -> Walked {
         let count = dict.len();
-        let frame = self.encoder.open(tag, count);
-        self.members(dict, count, |_| false, step)?;
+        let mut frame = self.encoder.open(tag, count);
+        self.members(dict, &mut frame, count, |_| false, step)?;
         self.encoder.close_unordered(frame);
         Ok(())
     }
@@ -310,9 +349,9 @@ impl<'py, H: Hasher> Walk<'py, H> {
         if !exclude.is_empty() {
             count -= inputs.keys().iter().filter(is_left_out).count();
         }
-        let frame = self.encoder.open(Tag::Dict, count);
+        let mut frame = self.encoder.open(Tag::Dict, count);
         let left_out = |name: &Bound<'py, PyAny>| !exclude.is_empty() && is_left_out(name);
-        self.members(inputs, inputs.len(), left_out, |name| {
+        self.members(inputs, &mut frame, inputs.len(), left_out, |name| {
             name.str().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
         })?;
         self.encoder.close_unordered(frame);
@@ -322,6 +361,7 @@ impl<'py, H: Hasher> Walk<'py, H> {
     fn members(
         &mut self,
         dict: &Bound<'py, PyDict>,
+        frame: &mut Frame,
         count: usize,
         is_left_out: impl Fn(&Bound<'py, PyAny>) -> bool,
         step: impl Fn(&Bound<'py, PyAny>) -> String,
@@ -354,7 +394,7 @@ impl<'py, H: Hasher> Walk<'py, H> {
                     continue;
                 }
             }
-            self.encoder.member(start);
+            self.encoder.member(frame, start);
             if dict.len() != count {
                 return Err(changed(dict));
             }
@@ -364,13 +404,13 @@ impl<'py, H: Hasher> Walk<'py, H> {
 
     fn set(&mut self, tag: Tag, set: &Bound<'py, PyAny>) -> Walked {
         let count = set.len().map_err(|error| Refused::raised(set, error))?;
-        let frame = self.encoder.open(tag, count);
+        let mut frame = self.encoder.open(tag, count);
         let mut found = 0;
         for member in set.try_iter().map_err(|error| Refused::raised(set, error))? {
             let member = member.map_err(|error| Refused::raised(set, error))?;
             let start = self.encoder.mark();
             self.value(&member).map_err(|e| e.inside(|| item_of(&member)))?;
-            self.encoder.member(start);
+            self.encoder.member(&mut frame, start);
             found += 1;
         }
         if found != count {

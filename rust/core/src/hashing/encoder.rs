@@ -7,6 +7,9 @@ use super::{SCHEMA, digest, floats::Elements};
 pub const INLINE: usize = 1_024;
 /// So many members of a sequence at a time are replaced by the digest of their encodings.
 pub const SEGMENT: u32 = 4_096;
+/// Unordered containers of at most so many members hold their encodings in order; larger ones their digests, which are
+/// sorted faster.
+const FEW: usize = 16;
 /// Marks the tag of a payload that is replaced by its digest.
 const DIGESTED: u8 = 0x80;
 
@@ -56,15 +59,21 @@ pub struct Frame {
     body: usize,
     segment: usize,
     members: u32,
-    digests: usize,
+    /// Where the members of this container begin in the encoder's lists.
+    base: usize,
+    few: bool,
+    /// Whether the members of an unordered container came in the order of their encodings.
+    sorted: bool,
 }
 
 /// Encodes values, one after the other, and gives the digest of all.
 #[derive(Debug)]
 pub struct Encoder<H: Hasher> {
     bytes: Vec<u8>,
-    /// The digests of members of the unordered containers that are open.
+    /// The digests of members of the large unordered containers that are open.
     members: Vec<H::Digest>,
+    /// Where the encodings of members of the small ones begin.
+    starts: Vec<usize>,
 }
 
 impl<H: Hasher> Default for Encoder<H> {
@@ -78,7 +87,7 @@ impl<H: Hasher> Encoder<H> {
     pub fn with_buffer(mut bytes: Vec<u8>) -> Self {
         bytes.clear();
         bytes.push(SCHEMA);
-        Self { bytes, members: Vec::new() }
+        Self { bytes, members: Vec::new(), starts: Vec::with_capacity(FEW) }
     }
 
     /// The digest of all that was encoded.
@@ -170,7 +179,29 @@ impl<H: Hasher> Encoder<H> {
         self.bytes.push(tag as u8);
         self.length(count);
         let body = self.bytes.len();
-        Frame { tag: place, body, segment: body, members: 0, digests: self.members.len() }
+        let few = count <= FEW;
+        let base = if few { self.starts.len() } else { self.members.len() };
+        Frame { tag: place, body, segment: body, members: 0, base, few, sorted: true }
+    }
+
+    /// Encodes members of a sequence that are integers.
+    #[inline]
+    pub fn ints(&mut self, frame: &mut Frame, values: &[i64]) {
+        #[allow(clippy::cast_possible_truncation)] // a few at a time
+        let count = values.len() as u32;
+        if frame.members + count >= SEGMENT {
+            for value in values {
+                self.int(*value);
+                self.item(frame);
+            }
+            return;
+        }
+        let start = self.bytes.len();
+        self.bytes.resize(start + 9 * values.len(), Tag::Int as u8);
+        for (place, value) in self.bytes[start..].as_chunks_mut::<9>().0.iter_mut().zip(values) {
+            place[1..].copy_from_slice(&value.to_le_bytes());
+        }
+        frame.members += count;
     }
 
     /// Ends a member of a sequence.
@@ -192,9 +223,16 @@ impl<H: Hasher> Encoder<H> {
 
     /// Ends the member of an unordered container that began at `start`.
     #[inline]
-    pub fn member(&mut self, start: usize) {
-        self.members.push(H::digest(&self.bytes[start..]));
-        self.bytes.truncate(start);
+    pub fn member(&mut self, frame: &mut Frame, start: usize) {
+        if frame.few {
+            if let Some(&before) = self.starts[frame.base..].last() {
+                frame.sorted &= self.bytes[before..start] < self.bytes[start..];
+            }
+            self.starts.push(start);
+        } else {
+            self.members.push(H::digest(&self.bytes[start..]));
+            self.bytes.truncate(start);
+        }
     }
 
     /// Ends a sequence.
@@ -209,13 +247,39 @@ impl<H: Hasher> Encoder<H> {
     /// Ends an unordered container.
     #[inline]
     pub fn close_unordered(&mut self, frame: Frame) {
-        let members = &mut self.members[frame.digests..];
-        members.sort_unstable();
-        for member in members {
-            H::put(*member, &mut self.bytes);
+        if frame.few {
+            if !frame.sorted {
+                self.put_in_order(frame.base);
+            }
+            self.starts.truncate(frame.base);
+        } else {
+            let members = &mut self.members[frame.base..];
+            members.sort_unstable();
+            for member in members {
+                H::put(*member, &mut self.bytes);
+            }
+            self.members.truncate(frame.base);
         }
-        self.members.truncate(frame.digests);
         self.close(frame);
+    }
+
+    /// Puts the encodings of the last members in order.
+    fn put_in_order(&mut self, base: usize) {
+        let starts = &self.starts[base..];
+        let body = starts[0];
+        let end = self.bytes.len();
+        let mut members = [(0, 0); FEW];
+        let members = &mut members[..starts.len()];
+        for (index, member) in members.iter_mut().enumerate() {
+            *member = (starts[index], starts.get(index + 1).copied().unwrap_or(end));
+        }
+        let bytes = &mut self.bytes;
+        members.sort_unstable_by(|one, two| bytes[one.0..one.1].cmp(&bytes[two.0..two.1]));
+        for (start, end) in members {
+            bytes.extend_from_within(*start..*end);
+        }
+        bytes.copy_within(end.., body);
+        bytes.truncate(end);
     }
 
     /// Drops what was encoded since `start`.
