@@ -61,6 +61,8 @@ def plan_of(cls: type) -> Parts:
         return plan
     if issubclass(cls, type):
         return "call", _code("class_parts")
+    if issubclass(cls, _core.TaskBase):
+        return "call", lambda task: ("task", None, task.fn)
     if getattr(cls, HOOK, None) is not None:
         return "call", _own_key
     for found in (_of_library(cls), _of_structure(cls), _of_base(cls)):
@@ -163,11 +165,10 @@ def _of_structure(cls: type) -> Parts | None:
         return "call", _enum_parts
     fields = cls.__dict__.get("__dataclass_fields__")
     # One that was derived without the decorator can have attributes that are no fields.
-    if fields is not None and cls.__reduce_ex__ is object.__reduce_ex__:
+    if fields is not None and _has_own_state(cls) and not issubclass(cls, tuple(_BASES)):
         names = [name for name, field in fields.items() if field._field_type.name == "_FIELD"]
-        if not any(issubclass(cls, base) for base in _BASES):
-            return "fields", name_of(cls), names
-    if "__pydantic_fields__" in dir(cls) and hasattr(cls, "model_dump"):
+        return "fields", name_of(cls), names
+    if hasattr(cls, "__pydantic_validator__") and hasattr(cls, "model_fields"):
         return "call", _model_parts
     if hasattr(cls, "__next__"):
         return "call", _refuse_iterator
@@ -176,12 +177,27 @@ def _of_structure(cls: type) -> Parts | None:
     return None
 
 
+def _has_own_state(cls: type) -> bool:
+    """Tell whether a class leaves it to Python what its objects consist of."""
+    state = getattr(cls, "__getstate__", None)
+    return (
+        cls.__reduce_ex__ is object.__reduce_ex__
+        and cls.__reduce__ is object.__reduce__
+        # Python has one since 3.11, and `dataclass(slots=True)` adds one.
+        and (
+            state is None
+            or state is getattr(object, "__getstate__", None)
+            or state.__module__ == "dataclasses"
+        )
+    )
+
+
 def _enum_parts(value: Any) -> Parts:
     return f"enum:{name_of(type(value))}", None, value.name, value.value
 
 
 def _model_parts(value: Any) -> Parts:
-    fields = type(value).__pydantic_fields__
+    fields = type(value).model_fields
     shown = {
         name: item
         for name, item in vars(value).items()
@@ -234,10 +250,11 @@ def _of_base(cls: type) -> Parts | None:
     """Return the plan for a type that is a built-in one with a name and attributes of its own."""
     for base, plain in _BASES.items():
         if issubclass(cls, base):
-            if cls.__reduce_ex__ is not object.__reduce_ex__:
-                return None
-            from collections import OrderedDict, defaultdict  # noqa: PLC0415 - on first use
+            from collections import Counter, OrderedDict, defaultdict  # noqa: PLC0415 - on first use
 
+            known = (object, OrderedDict, defaultdict, Counter)
+            if not any(cls.__reduce__ is other.__reduce__ for other in known):
+                return None
             if issubclass(cls, OrderedDict):
                 plain = _ordered  # noqa: PLW2901 - its order is part of it
             factory = issubclass(cls, defaultdict)
@@ -306,12 +323,19 @@ class _Reduction:
         )
 
 
+_MAKERS: tuple[Any, ...] = (
+    copyreg.__newobj__,  # type: ignore[attr-defined]
+    copyreg.__newobj_ex__,  # type: ignore[attr-defined]
+    copyreg._reconstructor,  # type: ignore[attr-defined]
+)
+
+
 def _maker(make: Any, args: Any) -> tuple[str, list[Any]]:
     """Return a label for what makes an object, and what it is made of.
 
     Classes stand there by name: what they do is not what tells their objects apart.
     """
-    if make in {copyreg.__newobj__, copyreg.__newobj_ex__, copyreg._reconstructor}:  # type: ignore[attr-defined]
+    if any(make is known for known in _MAKERS):
         return f"object:{name_of(args[0])}", list(args[1:])
     if isinstance(make, type):
         return f"object:{name_of(make)}", list(args)

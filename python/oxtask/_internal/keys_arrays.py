@@ -58,8 +58,10 @@ def _odd_array(value: Any) -> Parts:
     """Take apart an array whose elements the core cannot hash by their bytes."""
     kind = value.dtype.kind
     label = f"array:{value.dtype.str}"
+    if not value.dtype.isnative and not value.dtype.names:
+        return label, None, value.astype(value.dtype.newbyteorder("="))
     if kind in "mM":
-        return label, None, value.view("i8") if value.dtype.isnative else value.astype("<M8")
+        return label, None, value.view("i8")
     if kind == "O":
         return label, None, value.shape, value.ravel().tolist()
     if kind in "fc" and value.dtype.itemsize > (16 if kind == "c" else 8):
@@ -67,8 +69,6 @@ def _odd_array(value: Any) -> Parts:
         return label, None, value.shape, [repr(item) for item in value.ravel()]
     if value.dtype.names:
         return label, {name: value[name] for name in value.dtype.names}
-    if not value.dtype.isnative:
-        return label, None, value.astype(value.dtype.newbyteorder("="))
     return f"{label}:{value.dtype}", None, value.shape, value.tobytes()
 
 
@@ -99,12 +99,17 @@ def _label(value: Any) -> str:
 
 def _data_frame(frame: Any) -> Parts:
     columns = [_plain(frame.iloc[:, place].array) for place in range(frame.shape[1])]
-    return _label(frame), frame.attrs or None, frame.columns, frame.index, columns
+    return _label(frame), _attributes(frame), frame.columns, frame.index, columns
 
 
 def _series(series: Any) -> Parts:
-    attributes = series.attrs or None
-    return _label(series), attributes, series.name, series.index, _plain(series.array)
+    return _label(series), _attributes(series), series.name, series.index, _plain(series.array)
+
+
+def _attributes(value: Any) -> dict[str, Any] | None:
+    """Return what is known of a frame beside its content; derived classes can have more."""
+    own = {name: getattr(value, name, None) for name in value._metadata if name != "_name"}
+    return {**own, "attrs": value.attrs} if own or value.attrs else None
 
 
 def _multi_index(index: Any) -> Parts:
@@ -206,9 +211,11 @@ def _schema_parts(schema: Any) -> Parts:
 
 
 def _combined(chunked: Any) -> Any:
+    import pyarrow as pa  # noqa: PLC0415 - loaded, since the value is there
+
     whole = chunked.combine_chunks()
-    # Some versions return an array in pieces again.
-    return whole.chunk(0) if hasattr(whole, "num_chunks") and whole.num_chunks == 1 else whole
+    # Still in pieces where one array cannot hold all texts.
+    return whole if isinstance(whole, pa.Array) else pa.array(whole.to_pylist(), whole.type)
 
 
 def _arrow(array: Any) -> Parts:
