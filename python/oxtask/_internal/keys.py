@@ -311,8 +311,8 @@ class _Reduction:
             if isinstance(slots, dict) and isinstance(whole, (dict, type(None))):
                 state = {**(whole or {}), **slots}
         if type(state) is dict and all(type(name) is str for name in state):
-            attributes = {name: item for name, item in state.items() if name not in self.cached}
-            state = None
+            own = {name: item for name, item in state.items() if name not in self.cached}
+            attributes, state = own or None, None
         return (
             label,
             attributes,
