@@ -34,6 +34,7 @@ _ENTRIES_LEFT_OUT = {
     "__firstlineno__",
     "__module__",
     "__qualname__",
+    "__slotnames__",
     "__static_attributes__",
     "__weakref__",
     "_abc_impl",
