@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from oxtask import task
 from oxtask import cache_policies as policies
+from oxtask import task
 from oxtask.cache_policies import (
     DEFAULT,
     FLOW_PARAMETERS,

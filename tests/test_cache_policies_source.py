@@ -75,8 +75,7 @@ def test_the_key_of_a_task_is_that_of_its_function():
     [
         "def f(x):\n\n    # why\n    return  x+ 1\n",
         "\n\n\ndef f(x): return x + 1",
-        "from builtins import staticmethod as plain\ndef deco(**k): return lambda f: f\n"
-        "@deco(retries=3)\ndef f(x):\n    return x + 1\n",
+        "def deco(**k): return lambda f: f\n@deco(retries=3)\ndef f(x):\n    return x + 1\n",
     ],
 )
 def test_layout_comments_and_decorators_do_not_matter(other):
@@ -274,7 +273,8 @@ def work(x, config=Config()):
     return inner(x), config.run()
 
 run = SimpleNamespace(id=1, flow_run_id=2)
-print(DEFAULT.compute_key(SimpleNamespace(task=work, task_run=run), {"x": Config(), "f": Config().run, "c": Config}, {}))
+context = SimpleNamespace(task=work, task_run=run)
+print(DEFAULT.compute_key(context, {"x": Config(), "f": Config().run, "c": Config}, {}))
 """
 
 

@@ -1,4 +1,4 @@
-"""Why a run is cached under the key it is cached under.
+r"""Why a run is cached under the key it is cached under.
 
 >>> from oxtask import task
 >>> from oxtask.cache_policies import INPUTS
@@ -8,7 +8,7 @@
 >>> one, two = explain(double, 1), explain(double, 2)
 >>> one.key == explain(double, 1).key
 True
->>> print("\\n".join(one.difference(two)))
+>>> print("\n".join(one.difference(two)))
 input x: 1 / 2
 """
 
@@ -82,10 +82,11 @@ class Explanation:
         """
         if self.key == other.key and self.key is not None:
             return []
-        lines = []
-        for name in dict.fromkeys([*self.parts, *other.parts]):
-            if name != "Inputs" and self.parts.get(name) != other.parts.get(name):
-                lines.append(_line(name, self.parts.get(name), other.parts.get(name)))
+        lines = [
+            _line(name, self.parts.get(name), other.parts.get(name))
+            for name in dict.fromkeys([*self.parts, *other.parts])
+            if name != "Inputs" and self.parts.get(name) != other.parts.get(name)
+        ]
         for name in dict.fromkeys([*self.inputs, *other.inputs]):
             if name not in self.inputs or name not in other.inputs:
                 lines.append(f"input {name}: only in one of the calls")

@@ -2,13 +2,15 @@
 //!
 //! | module | what it owns |
 //! |---|---|
-//! | `walk` | the walk through built-in types and containers: cycles, what is met again |
+//! | `walk` | the walk: built-in values, cycles, what is met again |
+//! | `containers` | the walk through lists, tuples, dicts and sets |
 //! | `objects` | the walk through everything else |
 //! | `plans` | how values of other types are taken apart, judged by Python once per type |
 //! | `buffers` | arrays of any order and stride, hashed where they lie |
 //! | `refusal` | what cannot be hashed, and where in the value it is |
 
 mod buffers;
+mod containers;
 mod objects;
 mod plans;
 mod refusal;
@@ -79,7 +81,7 @@ fn processors() -> usize {
 
 fn digest_with<'py, H: Hasher>(
     py: Python<'py>,
-    encode: impl FnOnce(&mut Walk<'py, H>) -> Result<(), Box<Refused>>,
+    encode: impl FnOnce(&mut Walk<'py, H>) -> Result<(), Refused>,
 ) -> PyResult<String> {
     let mut walk = Walk::new(py, Encoder::<H>::with_buffer(BUFFER.take()));
     let result = encode(&mut walk);

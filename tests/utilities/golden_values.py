@@ -15,6 +15,7 @@ import json
 import pathlib
 import sys
 import uuid
+from typing import NamedTuple
 
 from oxtask.utilities.hashing import hash_objects
 
@@ -34,7 +35,10 @@ class Plain:
         self.__dict__.update(attributes)
 
 
-Point = collections.namedtuple("Point", "x y")
+class Point(NamedTuple):
+    x: object
+    y: object
+
 
 # Wherever this file is imported from.
 for kind in (Colour, Pair, Plain, Point):

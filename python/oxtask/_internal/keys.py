@@ -8,11 +8,10 @@ parts are shared, and an error can name the part.
 
 from __future__ import annotations
 
-import copyreg
 import datetime
 import enum
 import sys
-from functools import cached_property, partial
+from functools import partial
 from types import (
     BuiltinFunctionType,
     CodeType,
@@ -25,34 +24,25 @@ from types import (
 from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
-from oxtask._internal.text import short_repr
+from oxtask._internal.keys_objects import Reduction, has_own_state, is_derived, of_base
+from oxtask._internal.keys_parts import HOOK, Parts, UnhashableError, name_of
 from oxtask.exceptions import HashError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MAX_PATH = 200
-HOOK = "__oxtask_key__"
-Parts = tuple[Any, ...]
-
-
-class UnhashableError(TypeError):
-    """A value cannot be hashed, for a reason that the message gives."""
 
 
 def refused(path: str, kind: type, reason: str) -> HashError:
     """Return the error about a part of a value."""
     shown = path if len(path) <= _MAX_PATH else f"{path[:_MAX_PATH]}..."
     error = HashError(
-        f"Unable to create hash: `{shown or 'value'}` (a {name_of(kind)}) cannot be hashed: {reason}"
+        f"Unable to create hash: `{shown or 'value'}` (a {name_of(kind)}) cannot be hashed: "
+        f"{reason}"
     )
     error.path = path
     return error
-
-
-def name_of(cls: type) -> str:
-    """Return what tells a class from others in each process."""
-    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def plan_of(cls: type) -> Parts:
@@ -65,10 +55,10 @@ def plan_of(cls: type) -> Parts:
         return "call", lambda task: ("task", None, task.fn)
     if getattr(cls, HOOK, None) is not None:
         return "call", _own_key
-    for found in (_of_library(cls), _of_structure(cls), _of_base(cls)):
+    for found in (_of_library(cls), _of_structure(cls), of_base(cls)):
         if found is not None:
             return found
-    return "call", _Reduction(cls)
+    return "call", Reduction(cls)
 
 
 def _own_key(value: Any) -> Parts:
@@ -86,25 +76,33 @@ def _exact() -> dict[type, Parts]:
         from decimal import Decimal  # noqa: PLC0415
         from uuid import UUID  # noqa: PLC0415
 
-        _EXACT.update({
-            datetime.date: ("date",),
-            datetime.time: ("time", _with_zone),
-            datetime.datetime: ("datetime", _with_zone),
-            datetime.timedelta: ("timedelta",),
-            UUID: ("uuid",),
-            Decimal: ("call", lambda value: ("decimal", None, str(value))),
-            memoryview: ("buffer", "memoryview"),
-            array: ("buffer", "array.array"),
-            range: ("call", _range_parts),
-            SimpleNamespace: ("call", lambda value: ("namespace", vars(value))),
-            GenericAlias: ("call", lambda value: ("alias", None, value.__origin__, value.__args__)),
-            partial: ("call", _partial_parts),
-            FunctionType: ("call", _code("function_parts")),
-            BuiltinFunctionType: ("call", _builtin_parts),
-            MethodType: ("call", lambda value: ("method", None, value.__func__, value.__self__)),
-            CodeType: ("call", _code("code_parts")),
-            ModuleType: ("call", _code("module_parts")),
-        })
+        _EXACT.update(
+            {
+                datetime.date: ("date",),
+                datetime.time: ("time", _with_zone),
+                datetime.datetime: ("datetime", _with_zone),
+                datetime.timedelta: ("timedelta",),
+                UUID: ("uuid",),
+                Decimal: ("call", lambda value: ("decimal", None, str(value))),
+                memoryview: ("buffer", "memoryview"),
+                array: ("buffer", "array.array"),
+                range: ("call", _range_parts),
+                SimpleNamespace: ("call", lambda value: ("namespace", vars(value))),
+                GenericAlias: (
+                    "call",
+                    lambda value: ("alias", None, value.__origin__, value.__args__),
+                ),
+                partial: ("call", _partial_parts),
+                FunctionType: ("call", _code("function_parts")),
+                BuiltinFunctionType: ("call", _builtin_parts),
+                MethodType: (
+                    "call",
+                    lambda value: ("method", None, value.__func__, value.__self__),
+                ),
+                CodeType: ("call", _code("code_parts")),
+                ModuleType: ("call", _code("module_parts")),
+            }
+        )
     return _EXACT
 
 
@@ -165,7 +163,7 @@ def _of_structure(cls: type) -> Parts | None:
         return "call", _enum_parts
     fields = cls.__dict__.get("__dataclass_fields__")
     # One that was derived without the decorator can have attributes that are no fields.
-    if fields is not None and _has_own_state(cls) and not issubclass(cls, tuple(_BASES)):
+    if fields is not None and has_own_state(cls) and not is_derived(cls):
         names = [name for name, field in fields.items() if field._field_type.name == "_FIELD"]
         return "fields", name_of(cls), names
     if hasattr(cls, "__pydantic_validator__") and hasattr(cls, "model_fields"):
@@ -175,21 +173,6 @@ def _of_structure(cls: type) -> Parts | None:
     if _is_path(cls):
         return "call", _path_parts
     return None
-
-
-def _has_own_state(cls: type) -> bool:
-    """Tell whether a class leaves it to Python what its objects consist of."""
-    state = getattr(cls, "__getstate__", None)
-    return (
-        cls.__reduce_ex__ is object.__reduce_ex__
-        and cls.__reduce__ is object.__reduce__
-        # Python has one since 3.11, and `dataclass(slots=True)` adds one.
-        and (
-            state is None
-            or state is getattr(object, "__getstate__", None)
-            or state.__module__ == "dataclasses"
-        )
-    )
 
 
 def _enum_parts(value: Any) -> Parts:
@@ -206,7 +189,7 @@ def _model_parts(value: Any) -> Parts:
     return f"model:{name_of(type(value))}", shown, value.__pydantic_extra__
 
 
-def _refuse_iterator(value: Any) -> Parts:
+def _refuse_iterator(_: Any) -> Parts:
     msg = "it can be read only once, and the task must be the one who reads it"
     raise UnhashableError(msg)
 
@@ -222,138 +205,6 @@ def _path_parts(value: Any) -> Parts:
     cls = type(value)
     name = "pathlib.Path" if cls in {PosixPath, WindowsPath} else name_of(cls)
     return f"path:{name}", None, value.as_posix()
-
-
-# --- types derived from built-in ones -------------------------------------------------------------
-
-
-def _ordered(value: Any) -> list[Any]:
-    return [list(pair) for pair in value.items()]
-
-
-_BASES: dict[type, Callable[[Any], Any]] = {
-    int: int.__int__,
-    float: float.__float__,
-    complex: lambda value: complex(value.real, value.imag),
-    str: str.__str__,
-    bytes: lambda value: b"".join([value]),
-    bytearray: lambda value: bytes(memoryview(value)),
-    list: lambda value: list.__getitem__(value, slice(None)),
-    tuple: lambda value: tuple.__getitem__(value, slice(None)),
-    set: lambda value: set().union(value),
-    frozenset: lambda value: frozenset().union(value),
-    dict: dict.copy,
-}
-
-
-def _of_base(cls: type) -> Parts | None:
-    """Return the plan for a type that is a built-in one with a name and attributes of its own."""
-    for base, plain in _BASES.items():
-        if issubclass(cls, base):
-            from collections import Counter, OrderedDict, defaultdict  # noqa: PLC0415 - on first use
-
-            known = (object, OrderedDict, defaultdict, Counter)
-            if not any(cls.__reduce__ is other.__reduce__ for other in known):
-                return None
-            if issubclass(cls, OrderedDict):
-                plain = _ordered  # noqa: PLW2901 - its order is part of it
-            factory = issubclass(cls, defaultdict)
-            return "call", partial(_derived_parts, f"{base.__name__}:{name_of(cls)}", plain, factory)
-    return None
-
-
-def _derived_parts(label: str, plain: Callable[[Any], Any], factory: bool, value: Any) -> Parts:
-    own = _slots_of(value) | getattr(value, "__dict__", {})
-    if factory:
-        own = own | {"default_factory": value.default_factory}
-    return label, own or None, plain(value)
-
-
-def _slots_of(value: Any) -> dict[str, Any]:
-    names = [name for name in copyreg._slotnames(type(value)) or [] if hasattr(value, name)]  # type: ignore[attr-defined]
-    return {name: getattr(value, name) for name in names}
-
-
-# --- everything else ------------------------------------------------------------------------------
-
-
-class _Reduction:
-    """Takes objects of a type apart as `pickle` would, by what ``__reduce_ex__`` returns."""
-
-    __slots__ = ("cached",)
-
-    def __init__(self, cls: type) -> None:
-        # What is computed on first access does not tell objects apart.
-        self.cached = {
-            name
-            for base in cls.__mro__
-            for name, attribute in vars(base).items()
-            if isinstance(attribute, cached_property)
-        }
-
-    def __call__(self, value: Any) -> Parts:
-        cls = type(value)
-        reducer = copyreg.dispatch_table.get(cls)
-        try:
-            reduced: Any = reducer(value) if reducer else value.__reduce_ex__(4)
-        except Exception as error:
-            pickled = _pickled(value)
-            if pickled is None:
-                raise UnhashableError(_in_one_line(error)) from error
-            return f"pickle:{name_of(cls)}", None, pickled
-        if isinstance(reduced, str):
-            return "global", None, f"{getattr(value, '__module__', '')}.{reduced}"
-        make, args, state, items, pairs = (*reduced, None, None, None)[:5]
-        label, rest = _maker(make, args)
-        attributes = None
-        if isinstance(state, tuple) and len(state) == 2:
-            whole, slots = state
-            if isinstance(slots, dict) and isinstance(whole, (dict, type(None))):
-                state = {**(whole or {}), **slots}
-        if type(state) is dict and all(type(name) is str for name in state):
-            own = {name: item for name, item in state.items() if name not in self.cached}
-            attributes, state = own or None, None
-        return (
-            label,
-            attributes,
-            *rest,
-            state,
-            None if items is None else list(items),
-            None if pairs is None else dict(pairs),
-        )
-
-
-_MAKERS: tuple[Any, ...] = (
-    copyreg.__newobj__,  # type: ignore[attr-defined]
-    copyreg.__newobj_ex__,  # type: ignore[attr-defined]
-    copyreg._reconstructor,  # type: ignore[attr-defined]
-)
-
-
-def _maker(make: Any, args: Any) -> tuple[str, list[Any]]:
-    """Return a label for what makes an object, and what it is made of.
-
-    Classes stand there by name: what they do is not what tells their objects apart.
-    """
-    if any(make is known for known in _MAKERS):
-        return f"object:{name_of(args[0])}", list(args[1:])
-    if isinstance(make, type):
-        return f"object:{name_of(make)}", list(args)
-    return "made", [make, *(name_of(arg) if isinstance(arg, type) else arg for arg in args)]
-
-
-def _pickled(value: Any) -> bytes | None:
-    import cloudpickle  # noqa: PLC0415 - slow, and rarely needed
-
-    try:
-        pickled: bytes = cloudpickle.dumps(value, protocol=4)
-    except Exception:  # noqa: BLE001 - whatever it is, the first error is told
-        return None
-    return pickled
-
-
-def _in_one_line(error: Exception) -> str:
-    return short_repr(error) if not str(error) else str(error).splitlines()[0]
 
 
 def key_of(value: Any, root: str = "value") -> str:

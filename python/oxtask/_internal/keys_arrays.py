@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from oxtask._internal.keys import Parts, UnhashableError, _Reduction, name_of
+from oxtask._internal.keys_objects import Reduction
+from oxtask._internal.keys_parts import Parts, UnhashableError, name_of
 
 
 def plan_of(cls: type, library: str) -> Parts | None:
@@ -211,7 +212,7 @@ def _schema_parts(schema: Any) -> Parts:
 
 
 def _combined(chunked: Any) -> Any:
-    import pyarrow as pa  # noqa: PLC0415 - loaded, since the value is there
+    pa = sys.modules["pyarrow"]
 
     whole = chunked.combine_chunks()
     # Still in pieces where one array cannot hold all texts.
@@ -220,7 +221,7 @@ def _combined(chunked: Any) -> Any:
 
 def _arrow(array: Any) -> Parts:
     """Take apart an array however it is cut out of its memory, and whatever its nulls hide."""
-    import pyarrow as pa  # noqa: PLC0415 - loaded, since the value is there
+    pa = sys.modules["pyarrow"]
 
     kind = array.type
     name = str(kind)
@@ -270,7 +271,7 @@ def _torch(cls: type, torch: Any) -> Parts | None:
         return "call", _tensor
     if cls in {torch.dtype, torch.device, torch.Size}:
         return "call", lambda value: (f"torch:{cls.__name__}", None, repr(value))
-    return ("call", _Reduction(cls)) if issubclass(cls, torch.nn.Module) else None
+    return ("call", Reduction(cls)) if issubclass(cls, torch.nn.Module) else None
 
 
 def _tensor(value: Any) -> Parts:

@@ -17,8 +17,8 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from oxtask import _core
-from oxtask._internal.keys import HOOK, Parts, name_of
 from oxtask._internal.keys_names import uses_of
+from oxtask._internal.keys_parts import HOOK, Parts, name_of
 from oxtask.exceptions import HashError
 
 _NO_RESULT = {"add", "append", "appendleft", "clear", "discard", "extend", "insert", "update"}
@@ -154,7 +154,7 @@ class _Program:
         busy: set[int] = _busy.__dict__.setdefault("roots", set())
         if id(self.root) in busy:
             # A value that the function refers to refers to the function.
-            return "function again", None, name_of(self.root)
+            return "again", None, name_of(self.root)
         busy.add(id(self.root))
         try:
             self.reference(self.root)
@@ -185,7 +185,7 @@ class _Program:
         if not isinstance(value, (FunctionType, type)):
             return "value", value
         if is_of_library(value):
-            return "library", name_of(value)
+            return "library", f"{value.__module__}.{value.__qualname__}"
         if isinstance(value, type) and HOOK in vars(type(value)):
             return "value", value
         if id(value) not in self.places:
@@ -221,8 +221,10 @@ class _Program:
 
     def outer(self, value: Any, chains: set[tuple[str, ...]]) -> Parts:
         """Return what stands for a value that a function finds around it."""
-        if type(value) in {list, set, dict} and chains and all(
-            chain[:1] and chain[0] in _NO_RESULT for chain in chains
+        if (
+            type(value) in {list, set, dict}
+            and chains
+            and all(chain[:1] and chain[0] in _NO_RESULT for chain in chains)
         ):
             # It is only filled, never looked at.
             return "filled", type(value).__name__
@@ -234,7 +236,7 @@ class _Program:
         return _hashed(self.outer(value, chains), value)
 
     def member(self, module: Any, way: tuple[str, ...]) -> Parts:
-        """Return what stands for ``module.a.b``: functions of the program are followed there too."""
+        """Return what stands for ``module.a.b``: functions are followed there, too."""
         value = module
         for name in way:
             if not isinstance(value, ModuleType):

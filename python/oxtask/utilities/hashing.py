@@ -98,13 +98,14 @@ def hash_objects(
     False
     """
     native = hash_algo is None or isinstance(hash_algo, str)
+    algorithm: Any = hash_algo if native else "blake3"
     try:
-        found = _core.hash_value((args, kwargs), hash_algo if native else "blake3", "(args, kwargs)")
+        found = _core.hash_value((args, kwargs), algorithm, "(args, kwargs)")
     except HashError:
         if raise_on_failure:
             raise
         return None
-    if native:
+    if hash_algo is None or isinstance(hash_algo, str):
         return found
-    digest: str = hash_algo(bytes.fromhex(found)).hexdigest()  # type: ignore[operator, misc]
+    digest: str = hash_algo(bytes.fromhex(found)).hexdigest()
     return digest

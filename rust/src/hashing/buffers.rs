@@ -71,7 +71,12 @@ impl Shown {
     ) {
         let length = self.length();
         // SAFETY: a live view.
-        let in_order = unsafe { ffi::PyBuffer_IsContiguous(&raw const *self.view, b'C' as _) } == 1;
+        let in_order = unsafe {
+            ffi::PyBuffer_IsContiguous(
+                &raw const *self.view,
+                std::ffi::c_char::from_ne_bytes([b'C']),
+            )
+        } == 1;
         if in_order || length == 0 {
             let bytes: &[u8] = if length == 0 {
                 &[]
@@ -122,34 +127,7 @@ impl Shown {
     fn gather(&self, take: &mut impl FnMut(&[u8])) {
         let size = usize::try_from(self.view.itemsize).unwrap_or(0);
         let (shape, strides) = (self.shape(), self.strides());
-        self.gather_from(self.view.buf.cast(), shape, strides, size, take);
-    }
-
-    fn gather_from(
-        &self,
-        start: *const u8,
-        shape: &[isize],
-        strides: &[isize],
-        size: usize,
-        take: &mut impl FnMut(&[u8]),
-    ) {
-        let ([count, inner @ ..], [stride, inner_strides @ ..]) = (shape, strides) else {
-            // SAFETY (here and below): the exporter says that an element lies at each place within the shape.
-            return take(unsafe { std::slice::from_raw_parts(start, size) });
-        };
-        if inner.is_empty() && usize::try_from(*stride) == Ok(size) {
-            let length = usize::try_from(*count).unwrap_or(0) * size;
-            // A leaf at a time, so that what is gathered stays small.
-            for begin in (0..length).step_by(LEAF) {
-                let part = LEAF.min(length - begin);
-                take(unsafe { std::slice::from_raw_parts(start.add(begin), part) });
-            }
-            return;
-        }
-        for index in 0..*count {
-            let place = unsafe { start.offset(index * stride) };
-            self.gather_from(place, inner, inner_strides, size, take);
-        }
+        gather(self.view.buf.cast(), shape, strides, size, take);
     }
 }
 
@@ -160,7 +138,7 @@ impl Drop for Shown {
     }
 }
 
-/// What elements of a NumPy type are, by its `dtype.str`; `None` if it cannot be hashed by its bytes.
+/// What elements of a `NumPy` type are, by its `dtype.str`; `None` if it cannot be hashed by its bytes.
 pub(crate) fn numpy_elements(dtype: &str) -> Option<Elements> {
     match dtype.as_bytes() {
         [b'|', b'b' | b'i' | b'u' | b'S', ..] | [b'<', b'i' | b'u' | b'U', ..] => {
@@ -180,5 +158,32 @@ pub(crate) fn struct_elements(format: &str) -> Elements {
         "f" => Elements::Single,
         "d" => Elements::Double,
         _ => Elements::Opaque,
+    }
+}
+
+/// Calls `take` with the elements from `start` on.
+fn gather(
+    start: *const u8,
+    shape: &[isize],
+    strides: &[isize],
+    size: usize,
+    take: &mut impl FnMut(&[u8]),
+) {
+    let ([count, inner @ ..], [stride, inner_strides @ ..]) = (shape, strides) else {
+        // SAFETY (here and below): the exporter says that an element lies at each place within the shape.
+        return take(unsafe { std::slice::from_raw_parts(start, size) });
+    };
+    if inner.is_empty() && usize::try_from(*stride) == Ok(size) {
+        let length = usize::try_from(*count).unwrap_or(0) * size;
+        // A leaf at a time, so that what is gathered stays small.
+        for begin in (0..length).step_by(LEAF) {
+            let part = LEAF.min(length - begin);
+            take(unsafe { std::slice::from_raw_parts(start.add(begin), part) });
+        }
+        return;
+    }
+    for index in 0..*count {
+        let place = unsafe { start.offset(index * stride) };
+        gather(place, inner, inner_strides, size, take);
     }
 }

@@ -99,7 +99,7 @@ impl<'py, H: Hasher> Walk<'py, H> {
 
     fn call(&mut self, function: &Py<PyAny>, value: &Bound<'py, PyAny>) -> PyResult<Walked> {
         let parts = boundary::call_one(self.py, function, value)?;
-        self.parts(parts.cast::<PyTuple>()?)
+        Ok(self.parts(parts.cast::<PyTuple>()?))
     }
 
     fn elements(&mut self, shown: &Shown, kind: &str, elements: Elements) {

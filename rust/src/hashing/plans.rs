@@ -25,7 +25,7 @@ pub(crate) enum Plan {
         label: String,
         names: Vec<Py<PyString>>,
     },
-    /// A NumPy array; one whose elements are not plain numbers or text is taken apart by the function.
+    /// A `NumPy` array; one whose elements are not plain numbers or text is taken apart by the function.
     Array(Py<PyAny>),
     /// Any other object that shows its memory.
     Buffer(String),

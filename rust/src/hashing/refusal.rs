@@ -5,10 +5,10 @@ use pyo3::types::{PyInt, PyString, PyType};
 
 use crate::boundary::{self, Enter};
 
-/// Why a value has no key.
-///
-/// Boxed where it is returned: the walk pays for it only when it happens.
-pub(crate) struct Refused {
+/// Why a value has no key; a pointer, so that the walk pays for it only when it happens.
+pub(crate) struct Refused(Box<Refusal>);
+
+struct Refusal {
     /// The steps from the value to the part, the innermost first.
     path: Vec<String>,
     why: Why,
@@ -22,14 +22,14 @@ enum Why {
 }
 
 impl Refused {
-    pub(crate) fn part(value: &Bound<'_, PyAny>, reason: impl Into<String>) -> Box<Self> {
+    pub(crate) fn part(value: &Bound<'_, PyAny>, reason: impl Into<String>) -> Self {
         let why =
             Why::Part { class: value.get_type().unbind(), reason: reason.into(), cause: None };
-        Box::new(Self { path: Vec::new(), why })
+        Self(Box::new(Refusal { path: Vec::new(), why }))
     }
 
     /// Code of the user has raised while `value` was taken apart.
-    pub(crate) fn raised(value: &Bound<'_, PyAny>, error: PyErr) -> Box<Self> {
+    pub(crate) fn raised(value: &Bound<'_, PyAny>, error: PyErr) -> Self {
         let py = value.py();
         let why = if error.is_instance_of::<pyo3::exceptions::PyException>(py)
             && !error.is_instance_of::<pyo3::exceptions::PyMemoryError>(py)
@@ -39,20 +39,21 @@ impl Refused {
         } else {
             Why::Raised(error)
         };
-        Box::new(Self { path: Vec::new(), why })
+        Self(Box::new(Refusal { path: Vec::new(), why }))
     }
 
     /// The same, seen from one level further up.
-    pub(crate) fn inside(mut self: Box<Self>, step: impl FnOnce() -> String) -> Box<Self> {
-        self.path.push(step());
+    pub(crate) fn inside(mut self, step: impl FnOnce() -> String) -> Self {
+        self.0.path.push(step());
         self
     }
 
     pub(crate) fn into_error(self, py: Python<'_>) -> PyErr {
-        match self.why {
+        let Refusal { path, why } = *self.0;
+        match why {
             Why::Raised(error) => error,
             Why::Part { class, reason, cause } => {
-                let path: String = self.path.iter().rev().map(String::as_str).collect();
+                let path: String = path.iter().rev().map(String::as_str).collect();
                 let made = boundary::import(py, "oxtask._internal.keys")
                     .and_then(|module| module.enter_method("refused", (path, class, reason)));
                 match made {
@@ -76,12 +77,11 @@ fn told(py: Python<'_>, error: &PyErr) -> String {
 
 /// How a path goes on to the value of `key`.
 pub(crate) fn item_of(key: &Bound<'_, PyAny>) -> String {
-    if key.is_exact_instance_of::<PyString>() || key.is_exact_instance_of::<PyInt>() {
-        if let Ok(text) = key.repr() {
-            let text = text.to_string_lossy();
-            if text.len() <= 80 {
-                return format!("[{text}]");
-            }
+    let is_plain = key.is_exact_instance_of::<PyString>() || key.is_exact_instance_of::<PyInt>();
+    if is_plain && let Ok(text) = key.repr() {
+        let text = text.to_string_lossy();
+        if text.len() <= 80 {
+            return format!("[{text}]");
         }
     }
     let class = key.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());

@@ -89,7 +89,7 @@ pub fn of_leaves<H: Hasher>(leaves: &[H::Digest]) -> H::Digest {
     if let [only] = leaves {
         return *only;
     }
-    let mut bytes = Vec::with_capacity(leaves.len() * size_of::<H::Digest>());
+    let mut bytes = Vec::with_capacity(size_of_val(leaves));
     for leaf in leaves {
         H::put(*leaf, &mut bytes);
     }

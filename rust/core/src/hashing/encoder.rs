@@ -237,6 +237,7 @@ impl<H: Hasher> Encoder<H> {
 
     /// Ends a sequence.
     #[inline]
+    #[allow(clippy::needless_pass_by_value)] // it is over
     pub fn close(&mut self, frame: Frame) {
         if self.bytes.len() - frame.body > INLINE {
             self.bytes[frame.tag] |= DIGESTED;
