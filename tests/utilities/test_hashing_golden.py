@@ -43,8 +43,8 @@ GOLDEN = {
     "object": ("7eb3462c8e2d433ad8488eb9cd6a404f", "3e01c478a5fab9197719ac2250ee1ef8"),
     "named tuple": ("7c4f91179bac03798fc441c8d08fdc6f", "34541d1f1594e949a2b576ffb563c9f4"),
     "containers": ("dc90ebe848f0e528f68682ae13f26abd", "51d531fff74b5dc3bd972fff9f13dc53"),
-    "many leaves": ("95395930200480993a1534a09d95eaeb", "7a532cb93477bd489c0d3709e1de7e94"),
-    "arrays": ("bcf153b5eb4e92aa07343a619f7675e4", "77e64be99ba56618db42c03f8e0de657"),
+    "many leaves": ("3b7d13214c697a4902914cd3a439236c", "a0a12ea53edf72ce05d72c034bea3582"),
+    "arrays": ("453daded1b56f565c0f278bb04631175", "1c0b3219da95b696b8cb108cf4c21fa2"),
     "other arrays": ("5170a2eb9700c3dca0447fb6fc4e1f59", "c77cc6a663bbd6592dadebb32cffbd66"),
 }
 

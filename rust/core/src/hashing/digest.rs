@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::floats::{Elements, quiet};
 
-/// How many bytes one leaf has: fits the second-level cache, so that a look for NaNs costs no second read of memory.
-pub const LEAF: usize = 256 * 1024;
+/// How many bytes one leaf has: fits the first-level cache, so that a look for NaNs costs no second read.
+pub const LEAF: usize = 16 * 1024;
 
 /// From so many bytes on the wide instructions of the processor pay.
 const LONG: usize = 1_024;
