@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn both_implementations_of_xxh3_agree() {
-        let bytes: Vec<u8> = (0..5_000_u32).map(|i| (i * i >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..=250).cycle().take(5_000).collect();
         for length in (LONG - 100..LONG + 2_000).step_by(7) {
             assert_eq!(Xxh3::digest(&bytes[..length]), xxh3_128(&bytes[..length]));
         }
