@@ -328,7 +328,7 @@ class Inputs(CachePolicy):
         if not inputs:
             return None
         try:
-            return _core.hash_inputs(_stable(inputs), self.exclude, self.hash_algo)
+            return _core.hash_inputs(_stable(inputs), self.exclude or None, self.hash_algo)
         except HashError as error:
             _refuse(task_ctx, error)
 
@@ -338,11 +338,12 @@ class Inputs(CachePolicy):
 
 
 def _stable(inputs: dict[str, Any]) -> dict[str, Any]:
-    pandas: Any = sys.modules.get("pandas")
-    if pandas is not None and "pandas" not in _prepared and hasattr(pandas, "DataFrame"):
-        _prepared.add("pandas")
-        STABLE_TRANSFORMS.setdefault(pandas.DataFrame, _columns_in_order)
-    if not STABLE_TRANSFORMS or STABLE_TRANSFORMS.keys().isdisjoint(map(type, inputs.values())):
+    if not _prepared and "pandas" in sys.modules:
+        _prepare()
+    for value in inputs.values():
+        if type(value) in STABLE_TRANSFORMS:
+            break
+    else:
         return inputs
     return {
         name: STABLE_TRANSFORMS[type(value)](value) if type(value) in STABLE_TRANSFORMS else value
@@ -350,7 +351,14 @@ def _stable(inputs: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_prepared: set[str] = set()
+_prepared: list[bool] = []
+
+
+def _prepare() -> None:
+    pandas: Any = sys.modules["pandas"]
+    if hasattr(pandas, "DataFrame"):  # else it is being imported
+        STABLE_TRANSFORMS.setdefault(pandas.DataFrame, _columns_in_order)
+        _prepared.append(True)
 
 
 def _columns_in_order(frame: Any) -> list[Any]:
