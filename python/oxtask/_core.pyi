@@ -34,6 +34,8 @@ __all__ = [
     "current_runner",
     "frame_of",
     "futures_in",
+    "hash_inputs",
+    "hash_value",
     "jittered",
     "leave",
     "needs_resolving",
@@ -395,3 +397,16 @@ def after_fork_in_child() -> None:
 
 def leave() -> None:
     """Begin the exit of the interpreter: no thread is started any more."""
+
+def hash_value(value: Any, algorithm: str | None = None, root: str = "") -> str:
+    """Return the key of a value; ``root`` is what errors call it.
+
+    Raises:
+        HashError: If a part of it cannot be hashed.
+        ValueError: If the algorithm is neither ``"xxh3"``, the default, nor ``"blake3"``.
+    """
+
+def hash_inputs(
+    inputs: dict[str, Any], exclude: list[str] | None = None, algorithm: str | None = None
+) -> str:
+    """Return the key of arguments by name: `hash_objects(inputs)` without the names left out."""

@@ -266,7 +266,13 @@ class TransactionCommitError(OxtaskException):
 
 
 class HashError(OxtaskException):
-    """A value could not be hashed, so no cache key can be made from it."""
+    """A value could not be hashed, so no cache key can be made from it.
+
+    Attributes:
+        path: The part that is to blame, such as ``"cfg.client._lock"``.
+    """
+
+    path: str = ""
 
 
 # --- the machinery -------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ __all__ = [
     "TaskRunNameValueOrCallable",
     "exponential_backoff",
     "task",
+    "task_input_hash",
 ]
 
 T = TypeVar("T")
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
     Owner = TypeVar("Owner")
     HookT = TypeVar("HookT", bound=StateHookCallable)
     TransactionHookT = TypeVar("TransactionHookT", bound=Callable[[Any], None])
+    from oxtask._internal.keys_tasks import task_input_hash
+
     FutureOrResult: TypeAlias = Future[T] | T
     OneOrManyFutureOrResult: TypeAlias = FutureOrResult[T] | Iterable[FutureOrResult[T]]
 else:
@@ -76,6 +79,11 @@ else:
 
             globals()[name] = MaterializingTask
             return MaterializingTask
+        if name == "task_input_hash":
+            from oxtask._internal import keys_tasks  # noqa: PLC0415 - see above
+
+            globals()[name] = keys_tasks.task_input_hash
+            return globals()[name]
         if name not in {"FutureOrResult", "OneOrManyFutureOrResult"}:
             msg = f"module 'oxtask.tasks' has no attribute {name!r}"
             raise AttributeError(msg)

@@ -14,6 +14,7 @@ mod desk;
 mod error;
 mod futures;
 mod gather;
+mod hashing;
 mod history;
 mod inputs;
 mod loops;
@@ -42,6 +43,8 @@ mod _core {
     use super::futures::TaskRunFuture;
     #[pymodule_export]
     use super::gather::{Completions, all_native, settled, unsettled, values, wait_all};
+    #[pymodule_export]
+    use super::hashing::{hash_inputs, hash_value};
     #[pymodule_export]
     use super::history::{Trace, record_every_run};
     #[pymodule_export]

@@ -10,6 +10,7 @@
 //! | [`inbox`] | where a blocked thread hears of runs that ended |
 //! | [`waits`] | the graph of runs that block on runs, and its cycles |
 //! | [`retry`] | how long to wait before an attempt |
+//! | [`hashing`] | cache keys: the canonical encoding of values and its digest |
 //! | [`ids`] | run ids derived from a group and an index |
 //!
 //! The crate is generic over what a run carries ([`group::Work`]): it never sees a Python object, never reads a
@@ -21,6 +22,7 @@
 
 pub mod group;
 pub mod growth;
+pub mod hashing;
 pub mod ids;
 pub mod inbox;
 pub mod pool;

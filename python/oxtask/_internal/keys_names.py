@@ -1,0 +1,71 @@
+"""Which names around it some code reads, and its digest: found once for each code object."""
+
+from __future__ import annotations
+
+from types import CodeType
+from typing import Any, NamedTuple
+
+from oxtask import _core
+
+_MAX_KNOWN = 4_096
+_GLOBAL = {"LOAD_GLOBAL", "LOAD_NAME"}
+_CELL = {"LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"}
+_ATTRIBUTE = {"LOAD_ATTR", "LOAD_METHOD"}
+
+Chains = dict[str, set[tuple[str, ...]]]
+
+
+class Uses(NamedTuple):
+    """What some code reads, with the attributes that it reads of it at once.
+
+    Attributes:
+        digest: The key of the code itself.
+        globals: Names that are looked up among the globals.
+        cells: Names that are looked up in the functions around it.
+    """
+
+    digest: str
+    globals: Chains
+    cells: Chains
+
+
+# By identity, with the code kept alive: comparing code would compare all of it.
+_known: dict[int, tuple[CodeType, Uses]] = {}
+
+
+def uses_of(code: CodeType) -> Uses:
+    """Return what some code reads, with the functions that are made in it."""
+    known = _known.get(id(code))
+    if known is not None:
+        return known[1]
+    uses = Uses(_core.hash_value(code), {}, {})
+    _collect(code, uses)
+    if len(_known) >= _MAX_KNOWN:
+        _known.clear()
+    _known[id(code)] = (code, uses)
+    return uses
+
+
+def _collect(code: CodeType, uses: Uses) -> None:
+    import dis  # noqa: PLC0415 - slow to import, and only needed for new code
+
+    found: Chains | None = None
+    name, chain = "", []
+    for instruction in dis.get_instructions(code):
+        if found is not None:
+            if instruction.opname in _ATTRIBUTE:
+                chain.append(instruction.argval)
+                continue
+            found.setdefault(name, set()).add(tuple(chain))
+        found = _table(instruction.opname, uses)
+        if found is not None:
+            name, chain = instruction.argval, []
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _collect(constant, uses)
+
+
+def _table(opname: str, uses: Uses) -> Any:
+    if opname in _GLOBAL:
+        return uses.globals
+    return uses.cells if opname in _CELL else None

@@ -1,0 +1,185 @@
+r"""Why a run is cached under the key it is cached under.
+
+>>> from oxtask import task
+>>> from oxtask.cache_policies import INPUTS
+>>> @task(cache_policy=INPUTS)
+... def double(x: int, log: bool = False) -> int:
+...     return 2 * x
+>>> one, two = explain(double, 1), explain(double, 2)
+>>> one.key == explain(double, 1).key
+True
+>>> print("\n".join(one.difference(two)))
+input x: 1 / 2
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from oxtask._internal.keys import key_of
+from oxtask._internal.text import short_repr
+from oxtask.cache_policies import (
+    DEFAULT,
+    NO_CACHE,
+    CacheKeyFnPolicy,
+    CachePolicy,
+    CompoundCachePolicy,
+    Inputs,
+)
+from oxtask.exceptions import HashError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Explanation", "explain"]
+
+_SHOWN = 60
+_MAX_LINES = 20
+_OWN_RUN = "the id of the run itself: each run has another key"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What the key of a call is made of.
+
+    Attributes:
+        task: The name of the task.
+        policy: Its cache policy.
+        key: The key; ``None`` if a run would not be cached.
+        problem: Why there is none, if something cannot be hashed.
+        parts: The key of each member of the policy, by the name of its class.
+        inputs: The key of each input that takes part, by name; ``None`` for one that cannot be
+            hashed.
+    """
+
+    task: str
+    policy: CachePolicy
+    key: str | None
+    problem: str | None
+    parts: dict[str, str | None]
+    inputs: dict[str, str | None]
+    values: dict[str, Any] = field(repr=False)
+
+    def __str__(self) -> str:
+        lines = [f"task {self.task!r}: key {self.key}"]
+        if self.problem:
+            lines.append(f"  {self.problem}")
+        lines += [f"  {name}: {key}" for name, key in self.parts.items()]
+        lines += [
+            f"    {name} = {short_repr(self.values[name], _SHOWN)}: {key or 'cannot be hashed'}"
+            for name, key in self.inputs.items()
+        ]
+        return "\n".join(lines)
+
+    def difference(self, other: Explanation) -> list[str]:
+        """Return what makes the key of another call another one, a line for each reason.
+
+        Args:
+            other: The explanation of the other call. What differs within an input is looked for
+                as both values are now.
+        """
+        if self.key == other.key and self.key is not None:
+            return []
+        lines = [
+            _line(name, self.parts.get(name), other.parts.get(name))
+            for name in dict.fromkeys([*self.parts, *other.parts])
+            if name != "Inputs" and self.parts.get(name) != other.parts.get(name)
+        ]
+        for name in dict.fromkeys([*self.inputs, *other.inputs]):
+            if name not in self.inputs or name not in other.inputs:
+                lines.append(f"input {name}: only in one of the calls")
+            elif self.inputs[name] != other.inputs[name]:
+                lines += _within(f"input {name}", self.values[name], other.values[name])
+        return lines[:_MAX_LINES]
+
+
+def _line(what: str, one: Any, two: Any) -> str:
+    return f"{what}: {short_repr(one, _SHOWN)} / {short_repr(two, _SHOWN)}"
+
+
+def _within(path: str, one: Any, two: Any) -> Iterator[str]:
+    """Give a line for each innermost part of two values that is not the same."""
+    steps = _steps(one, two)
+    if steps is None:
+        kinds = "" if type(one) is type(two) else f" ({type(one).__name__}, {type(two).__name__})"
+        yield _line(path, one, two) + kinds
+        return
+    for step, left, right in steps:
+        if _key(left) != _key(right) or _key(left) is None:
+            yield from _within(path + step, left, right)
+
+
+def _steps(one: Any, two: Any) -> list[tuple[str, Any, Any]] | None:
+    """Return pairs of parts of two values that have the same parts, else ``None``."""
+    if type(one) is not type(two):
+        return None
+    if type(one) in {list, tuple} and len(one) == len(two):
+        return [(f"[{place}]", *pair) for place, pair in enumerate(zip(one, two, strict=True))]
+    if type(one) is dict and one.keys() == two.keys():
+        return [(f"[{short_repr(name, _SHOWN)}]", one[name], two[name]) for name in one]
+    left, right = getattr(one, "__dict__", None), getattr(two, "__dict__", None)
+    if left and right and left.keys() == right.keys() and not callable(one):
+        return [(f".{name}", left[name], right[name]) for name in left]
+    return None
+
+
+def _key(value: Any) -> str | None:
+    try:
+        return key_of(value)
+    except HashError:
+        return None
+
+
+def explain(task: Any, *args: Any, **kwargs: Any) -> Explanation:
+    """Tell which key a call of a task has, here and now, and what it is made of.
+
+    The task is not run.
+
+    Args:
+        task: The task.
+        *args: The arguments of the call.
+        **kwargs: Its keyword arguments.
+
+    Raises:
+        ParameterBindError: If the arguments do not fit the task.
+    """
+    from oxtask.utilities.callables import get_call_parameters  # noqa: PLC0415 - start-up time
+
+    inputs = get_call_parameters(task.fn, args, kwargs)
+    policy = _policy_of(task)
+    flow_run_id, flow_parameters = _flow_run()
+    run = SimpleNamespace(id=_OWN_RUN, flow_run_id=flow_run_id)
+    context = SimpleNamespace(task=task, task_run=run, parameters=inputs)
+    members = policy.policies if isinstance(policy, CompoundCachePolicy) else [policy]
+    key = problem = None
+    parts: dict[str, str | None] = {}
+    for member in members:
+        name = type(member).__name__.strip("_")
+        try:
+            parts[name] = member.compute_key(context, inputs, flow_parameters)
+        except ValueError as error:
+            parts[name], problem = None, str(error)
+    if problem is None:
+        key = policy.compute_key(context, inputs, flow_parameters)
+    left_out = {name for member in members if isinstance(member, Inputs) for name in member.exclude}
+    known = {name: _key(value) for name, value in inputs.items() if name not in left_out}
+    return Explanation(task.name, policy, key, problem, parts, known, inputs)
+
+
+def _policy_of(task: Any) -> CachePolicy:
+    if task.cache_key_fn is not None:
+        return CacheKeyFnPolicy(cache_key_fn=task.cache_key_fn)
+    if task.cache_policy is None:
+        return NO_CACHE
+    return task.cache_policy if isinstance(task.cache_policy, CachePolicy) else DEFAULT
+
+
+def _flow_run() -> tuple[Any, dict[str, Any]]:
+    from oxtask.context import FlowRunContext  # noqa: PLC0415 - start-up time
+
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return None, {}
+    return context.flow_run.id, dict(context.parameters or {})
