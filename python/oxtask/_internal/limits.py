@@ -48,7 +48,9 @@ class Limit:
         seconds_held: For how long they had been held, all together.
     """
 
-    def __init__(self, name: str, limit: int, *, active: bool, slot_decay_per_second: float):
+    def __init__(
+        self, name: str, limit: int, *, active: bool, slot_decay_per_second: float
+    ) -> None:
         self.id: UUID = new_id()
         self.created = self.updated = time.time_ns()
         self.name = name

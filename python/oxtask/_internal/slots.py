@@ -105,8 +105,7 @@ class Lease:
         if deadline is not None and deadline <= now:
             self.release()
             msg = (
-                "Attempt to acquire concurrency slots timed out after "
-                f"{timeout_seconds} second(s)"
+                f"Attempt to acquire concurrency slots timed out after {timeout_seconds} second(s)"
             )
             raise AcquireConcurrencySlotTimeoutError(msg)
         return max(0.0, min(times) - now)

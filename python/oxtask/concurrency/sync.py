@@ -28,7 +28,7 @@ __all__ = [
 
 
 @contextmanager
-def concurrency(
+def concurrency(  # noqa: PLR0917 - the order of the reference
     names: str | list[str],
     occupy: int = 1,
     timeout_seconds: float | None = None,
