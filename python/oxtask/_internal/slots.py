@@ -33,16 +33,13 @@ class Lease:
 
     def __init__(self, names: Iterable[str], slots: int = 1, *, is_rate: bool = False) -> None:
         self.ticket = Ticket(names, slots, is_rate=is_rate)
+        self.__class__ = _OpenLease
         STORE.request(self.ticket)
 
     def release(self) -> None:
         """Give the slots back, or stop waiting for them; done twice is done once."""
         STORE.give_up(self.ticket)
-
-    def __del__(self) -> None:
-        # An exception injected at the wrong moment may keep `release` from being called.
-        if not self.ticket.is_over:
-            self.release()
+        self.__class__ = Lease
 
     def refuse_to_wait(self) -> None:
         """Give up unless the slots were free.
@@ -114,6 +111,17 @@ class Lease:
         if self.ticket.error is not None:
             raise self.ticket.error
         return not self.ticket.is_over
+
+
+class _OpenLease(Lease):
+    """A lease that is not released yet.
+
+    An exception injected at the wrong moment may keep `release` from being called: then it is done
+    here. A lease that was released ends without a word: one injected into `__del__` would be lost.
+    """
+
+    def __del__(self) -> None:
+        self.release()
 
 
 def _deadline(timeout_seconds: float | None) -> float | None:
