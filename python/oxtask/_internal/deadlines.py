@@ -153,7 +153,16 @@ def _is_delicate(frame: Any) -> bool:
 
 _DELICATE = {
     f"oxtask._internal.{name}"
-    for name in ("engine", "limits", "log_lines", "run_record", "state", "steps", "task_runs")
+    for name in (
+        "engine",
+        "limit_tickets",
+        "limits",
+        "log_lines",
+        "run_record",
+        "state",
+        "steps",
+        "task_runs",
+    )
 }
 _DEPTH = 6
 """How many frames away `logging` may be."""

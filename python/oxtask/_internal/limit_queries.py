@@ -10,7 +10,8 @@ from oxtask._internal.limit_records import (
     GlobalConcurrencyLimitResponse,
     GlobalConcurrencyLimitUpdate,
 )
-from oxtask._internal.limits import STORE, Limit
+from oxtask._internal.limit_tickets import Limit
+from oxtask._internal.limits import STORE
 from oxtask._internal.text import short_repr
 from oxtask.exceptions import ObjectAlreadyExists, ObjectNotFound
 

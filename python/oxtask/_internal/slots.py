@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
-from oxtask._internal.limits import STORE, Ticket
+from oxtask._internal.limit_tickets import Ticket
+from oxtask._internal.limits import STORE
 from oxtask._internal.outcomes import slot_again
 from oxtask._internal.text import short_repr
 from oxtask.concurrency.errors import (
