@@ -17,3 +17,17 @@ def lines(caplog):
         return [record.getMessage() for record in own if level in {None, record.levelname}]
 
     return logged
+
+
+@pytest.fixture
+def no_limits():
+    """Remove the concurrency limits that a test makes."""
+    from limit_tools import client
+
+    def remove_all():
+        for limit in client.read_global_concurrency_limits(limit=1000):
+            client.delete_global_concurrency_limit_by_name(limit.name)
+
+    remove_all()
+    yield
+    remove_all()

@@ -195,7 +195,7 @@ class CompoundCachePolicy(CachePolicy):
             members += inputs
         elif inputs:
             names = {name for member in inputs for name in member.exclude}
-            algorithms = {member.hash_algo for member in inputs} - {None}
+            algorithms = {member.hash_algo for member in inputs if member.hash_algo}
             algorithm = algorithms.pop() if len(algorithms) == 1 else None
             members.append(Inputs(exclude=sorted(names), hash_algo=algorithm))
         self.policies = members

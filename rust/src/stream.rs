@@ -43,6 +43,13 @@ struct Block {
     yielded: u32,
 }
 
+impl Block {
+    /// Whether all its results were taken; the last block may get more.
+    fn is_spent(&self, is_last: bool) -> bool {
+        self.yielded == self.filled && !(is_last && self.filled < self.group.len())
+    }
+}
+
 #[derive(Default)]
 struct Flow {
     source: Option<Py<PyAny>>,
@@ -315,6 +322,10 @@ impl Stream {
                 && (block.group.work.resolve == Resolve::Nothing) != special
         });
         if !is_open {
+            // The last block is filled no further.
+            if flow.blocks.back().is_some_and(|block| block.is_spent(false)) {
+                flow.blocks.pop_back();
+            }
             flow.blocks.push_back(self.new_block(py, special)?);
         }
         let last = flow.blocks.len() - 1;
@@ -360,10 +371,10 @@ impl Stream {
             self.waiting(py, flow, || waiting::wait_for_run(py, &group, index, None, true))?;
         }
         Self::count(&self.yielded);
+        let is_last = flow.blocks.len() == 1;
         if let Some(block) = flow.blocks.front_mut() {
             block.yielded += 1;
-            let is_spent = block.yielded == block.group.len() || block.yielded == block.filled;
-            if is_spent && flow.blocks.len() > 1 {
+            if block.is_spent(is_last) {
                 flow.blocks.pop_front();
             }
         }
@@ -390,7 +401,7 @@ impl Stream {
         let block = &mut flow.blocks[place];
         block.yielded += 1;
         let (group, index) = (Arc::clone(&block.group), index_in(block));
-        if block.yielded == block.filled && (!is_last || block.filled == block.group.len()) {
+        if block.is_spent(is_last) {
             flow.blocks.remove(place);
         }
         Self::hand_out(py, &group, index)

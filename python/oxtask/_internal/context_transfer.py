@@ -13,7 +13,7 @@ from oxtask.context import FlowRunContext, TagsContext, TaskRunContext
 from oxtask.settings import get_current_settings, temporary_settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 
 _FLOW_FIELDS = ("flow", "flow_run", "log_prints", "parameters", "persist_result")
 _TASK_FIELDS = ("task", "task_run", "log_prints", "parameters", "persist_result")
@@ -40,7 +40,7 @@ def _fields(context: Any, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 @contextmanager
-def hydrated_context(serialized: Mapping[str, Any] | None) -> Iterator[None]:
+def hydrated_context(serialized: Mapping[str, Any] | None) -> Generator[None]:
     """Enter contexts that were written down: see `oxtask.context.hydrated_context`."""
     with ExitStack() as stack:
         if serialized:

@@ -158,7 +158,8 @@ _CALLING_BODIES = {"oxtask.utilities.timeout"} | {
 _DELICATE = {"logging", "oxtask.logging.history"} | {
     f"oxtask._internal.{name}"
     for name in (
-        *("log_lines", "state", "subflow_tracking", "task_runs", "times", "tracking"),
+        *("limit_tickets", "limits", "log_lines", "state", "subflow_tracking", "task_runs"),
+        *("times", "tracking"),
         *(f"run_{name}" for name in ("history", "inputs", "packing", "record", "sources", "store")),
     )
 }

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from oxtask._internal import log_lines
+from oxtask._internal import log_lines, plan_watch
 from oxtask._internal.deadlines import BodyTimedOut, awithin
 from oxtask._internal.interruptions import FlowInterrupted, RunInterrupted
 from oxtask._internal.log_lines import MAX_REPR_LENGTH
@@ -95,6 +95,10 @@ def life(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
             if failure is not None:
                 log_lines.failed(log, run.task, failure)
                 return (yield from end(run, FAILED, failure))
+        if plan_watch.tags_may_be_limited():
+            from oxtask._internal import tag_limits  # noqa: PLC0415 - start-up time
+
+            return (yield from tag_limits.attempts(run, log, args, kwargs))
         return (yield from attempts(run, log, args, kwargs))
     except GeneratorExit:
         raise
@@ -228,6 +232,7 @@ def conclude(run: Run, code: int, output: Any) -> Steps:
     log: RunLog[Any] = run.record
     state = final_state(code, output, time.time_ns())
     log.enter(state)
+    log.release_slots()
     if tracks_inputs():
         from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
 
@@ -373,6 +378,7 @@ def expired(run: Run, thread_id: int) -> Answer:
             return (yield from conclude(run, TIMED_OUT, error))
         if delay > 0:
             log.enter(awaiting_retry(error, delay, time.time_ns()))
+        log.release_slots()
         return DELAY, delay
 
     answer: Answer = drive(steps(), call_nothing)

@@ -29,7 +29,7 @@ from oxtask._internal.task_runs import tracks_inputs
 from oxtask.exceptions import OxtaskSignal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+    from collections.abc import AsyncGenerator, Callable, Generator
     from contextlib import AbstractContextManager
 
     from oxtask.client.schemas.objects import FlowRun
@@ -115,7 +115,7 @@ class _FlowProduction(Production):
             return await super().ato_next_item()
 
     @contextmanager
-    def _under_way(self) -> Iterator[None]:
+    def _under_way(self) -> Generator[None]:
         """Hear of cancellations meanwhile; what came between two items is heard now."""
         running = self.running
         running.thread_id = get_ident()

@@ -33,6 +33,7 @@ MODULES = (
     "oxtask._internal.progress",
     "oxtask._internal.state_conversions",
     "oxtask._internal.stream",
+    "oxtask._internal.tag_limits",
     "oxtask._internal.task_runs",
     "oxtask._internal.tracking",
     "oxtask.utilities.callables",

@@ -106,10 +106,11 @@ class Production:
         """Carry out steps until the body has yielded; false when they have ended."""
         while self.step is not None:
             if self.producing is None:
-                if type(self.step) is not Body:
+                step: Any = self.step
+                if type(step) is not Body:
                     self.call(self.step)
                     continue
-                self.producing = Producing(self, self.step)
+                self.producing = Producing(self, step)
             if self.producing.advance():
                 return True
             self.producing = None
@@ -125,10 +126,11 @@ class Production:
         """Carry out steps until the body has yielded; false when they have ended."""
         while self.step is not None:
             if self.producing is None:
-                if type(self.step) is not Body:
+                step: Any = self.step
+                if type(step) is not Body:
                     await self.acall(self.step)
                     continue
-                self.producing = Producing(self, self.step)
+                self.producing = Producing(self, step)
             if await self.producing.aadvance():
                 return True
             self.producing = None

@@ -146,7 +146,7 @@ async def ended(future: Any) -> None:
             await waiter
         finally:
             if holds_slot:
-                await _slot_again(current, loop)
+                await slot_again(current, loop)
 
 
 def _set(waiter: Any) -> None:
@@ -154,7 +154,8 @@ def _set(waiter: Any) -> None:
         waiter.set_result(None)
 
 
-async def _slot_again(current: Any, loop: Any) -> None:
+async def slot_again(current: Any, loop: Any) -> None:
+    """Wait until an async run that gave its slot to others has one again."""
     granted = loop.create_future()
 
     def grant() -> None:

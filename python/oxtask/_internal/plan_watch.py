@@ -1,4 +1,4 @@
-"""What plans of tasks depend on besides the task: log levels, settings, flows that log prints.
+"""What plans of tasks depend on besides the task: log levels, settings, flows that print, limits.
 
 Whether the runs of a task need the engine is worked out once per task. When one of these changes,
 the plans of all tasks are forgotten, and worked out anew on next use.
@@ -33,6 +33,10 @@ _settings_with_prints: list[Settings] = []
 """The settings that hold somewhere and say that prints are logged."""
 
 
+_limited_kinds: set[str] = set()
+"""Holds ``"tag"`` while there is a concurrency limit for task runs with some tag."""
+
+
 def keep(task: TaskMachinery) -> None:
     """Take note of a task that is about to get a plan."""
     _planned.add(ref(task, _planned.discard))
@@ -58,6 +62,18 @@ def prints_may_be_logged() -> bool:
     return bool(
         _flows_with_prints or _settings_with_prints or get_current_settings().logging.log_prints
     )
+
+
+def expect_tag_limits(are_there: bool) -> None:
+    """Take note that there are concurrency limits for tags, or that there are none any more."""
+    if are_there != tags_may_be_limited():
+        (_limited_kinds.add if are_there else _limited_kinds.discard)("tag")
+        forget()
+
+
+def tags_may_be_limited() -> bool:
+    """Tell whether there is a concurrency limit for task runs with some tag."""
+    return bool(_limited_kinds)
 
 
 def _settings_changed(settings: Settings, *, is_begin: bool) -> None:

@@ -28,7 +28,7 @@ from oxtask.context import FlowRunContext
 from oxtask.settings import get_current_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from oxtask._core import TaskRunFuture, Trace
 
@@ -283,7 +283,7 @@ def record_for_good() -> None:
 
 
 @contextmanager
-def recording() -> Iterator[None]:
+def recording() -> Generator[None]:
     """Record every run of the process for a block of code."""
     begin_recording()
     try:

@@ -109,7 +109,7 @@ def _kept(record: TaskRun | FlowRun, name: str) -> Any:
     return record._kept_parameters() if is_flow else _UNSET  # type: ignore[union-attr]
 
 
-_LAYOUT: dict[type, _Layout[Any]] = {kind: _Layout(kind) for kind in (TaskRun, FlowRun)}
+_LAYOUT: dict[type, _Layout[Any]] = {TaskRun: _Layout(TaskRun), FlowRun: _Layout(FlowRun)}
 
 
 def number_of(record: TaskRun | FlowRun) -> int:

@@ -56,30 +56,39 @@ class RunStore(Protocol):
 
     def task_run(self, number: int) -> RunLog[TaskRun] | None:
         """Return a run, or ``None`` if it is not known."""
+        ...
 
     def flow_run(self, number: int) -> RunLog[FlowRun] | None:
         """Return a run, or ``None`` if it is not known."""
+        ...
 
     def has_task_run(self, number: int) -> bool:
         """Tell whether a run is known."""
+        ...
 
     def flow_run_of(self, number: int) -> RunLog[FlowRun] | None:
         """Return the flow run for which a task run stands in the flow run that called it."""
+        ...
 
     def task_runs(self) -> list[RunLog[TaskRun]]:
         """Return all runs, in the order in which they were put."""
+        ...
 
     def flow_runs(self) -> list[RunLog[FlowRun]]:
         """Return all runs, in the order in which they were put."""
+        ...
 
     def lines(self) -> list[LogLine]:
         """Return all lines, in the order in which they were put."""
+        ...
 
     def drop_task_run(self, number: int) -> bool:
         """Forget a run; false if it was not known."""
+        ...
 
     def drop_flow_run(self, number: int) -> bool:
         """Forget a run; false if it was not known."""
+        ...
 
 
 class MemoryStore:

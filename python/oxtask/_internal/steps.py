@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from contextvars import Context
     from types import TracebackType
 
+    from oxtask._internal.slots import Lease
+
 Answer = tuple[int, Any]
 """How a run, or an attempt of it, ended: a code and what goes with it."""
 Steps = Any
@@ -33,6 +35,12 @@ class Call(NamedTuple):
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
+
+
+class Wait(NamedTuple):
+    """A step: wait for slots of concurrency limits; true when they are there."""
+
+    lease: Lease
 
 
 def drive(steps: Steps, body: Callable[[Body], Any]) -> Any:
@@ -56,8 +64,10 @@ def drive(steps: Steps, body: Callable[[Body], Any]) -> Any:
             resume, value = steps.throw, error
 
 
-def call_step(step: Call) -> Any:
+def call_step(step: Call | Wait) -> Any:
     """Call a hook or a condition; what it returns is run to its end if it is awaitable."""
+    if isinstance(step, Wait):
+        return step.lease.wait()
     result = step.function(*step.args)
     return run_awaitable(result) if hasattr(result, "__await__") else result
 
@@ -79,8 +89,10 @@ async def adrive(steps: Steps, body: Callable[[Body], Coroutine[Any, Any, Any]])
             resume, value = steps.throw, error
 
 
-async def acall_step(step: Call) -> Any:
+async def acall_step(step: Call | Wait) -> Any:
     """Call a hook or a condition, and await what it returns if it is awaitable."""
+    if isinstance(step, Wait):
+        return await step.lease.wait_async()
     result = step.function(*step.args)
     return await result if hasattr(result, "__await__") else result
 

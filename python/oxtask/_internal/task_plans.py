@@ -90,6 +90,7 @@ def is_rich(task: TaskMachinery) -> bool:
         or task.retry_condition_fn is not None
         or task.log_prints
         or (task.log_prints is None and plan_watch.prints_may_be_logged())
+        or plan_watch.tags_may_be_limited()
         or log_lines.is_on(log_lines.INFO)
         or tracks_inputs()
     )

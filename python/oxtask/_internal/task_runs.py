@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from oxtask._core import Run, TaskRunFuture
+    from oxtask._internal.slots import Lease
     from oxtask._internal.subflow_tracking import Tracking
     from oxtask.states import State
 
@@ -60,18 +61,25 @@ class RunLog(Generic[RecordT]):
         record: The record of a task run or a flow run.
         history: Its states, the current one last.
         hook_error: What a hook raised that tears down the caller, when the run had ended.
+        slots: What the run holds of concurrency limits, or waits for.
         tracking: Of a flow run that was called in another, where it belongs there.
     """
 
-    __slots__ = ("history", "hook_error", "record", "tracking")
+    __slots__ = ("history", "hook_error", "record", "slots", "tracking")
 
     def __init__(self, record: RecordT) -> None:
         self.record = record
         self.hook_error: BaseException | None = None
+        self.slots: Lease | None = None
         self.tracking: Tracking | None = None
         self.history: list[State[Any]] = []
         if record.state is not None:
             self.append(record.state)
+
+    def release_slots(self) -> None:
+        """Give back what the run holds of concurrency limits."""
+        if self.slots is not None:
+            self.slots.release()
 
     def enter(self, state: State[Any]) -> None:
         """Let the run enter a state, with all that follows for its times and counts.

@@ -35,6 +35,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from oxtask._internal import run_history, run_queries
+from oxtask.client._limits import ConcurrencyLimitAsyncClient, ConcurrencyLimitClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,7 +88,7 @@ class _Opened:
             run_history.end_recording()
 
 
-class SyncOxtaskClient(_Opened):
+class SyncOxtaskClient(_Opened, ConcurrencyLimitClient):
     """A client whose methods return what they read.
 
     In a ``with`` block every run of the process is recorded.
@@ -322,7 +323,7 @@ class SyncOxtaskClient(_Opened):
         return run_queries.cancel(run_id)
 
 
-class OxtaskClient(_Opened):
+class OxtaskClient(_Opened, ConcurrencyLimitAsyncClient):
     """A client whose methods are coroutine functions; none of them ever waits.
 
     In an ``async with`` block every run of the process is recorded.

@@ -66,9 +66,9 @@ _NO_BLOCKS = (
     "parameters"
 )
 _NO_EVENTS = f"{_NO_SERVER} that would take events; use the hooks of tasks and flows"
-_NO_LIMITS = (
-    "there are no concurrency limits in this version; give the flow a "
-    "`ThreadPoolTaskRunner(max_workers=...)`, or take a `threading.Semaphore` in the task"
+_NO_LEASES = (
+    "limits live in one process, and have no leases; use `concurrency` and `rate_limit` of "
+    "`prefect.concurrency.sync` and `prefect.concurrency.asyncio`"
 )
 _NO_ARTIFACTS = f"{_NO_SERVER} that would show artifacts; write a file, or log the text"
 _SUBMIT = "there are no background workers; use `task.submit()` in a flow"
@@ -82,7 +82,7 @@ ALTERNATIVES: dict[str, str] = {
     "prefect.blocks": _NO_BLOCKS,
     "prefect.cli": "oxtask has no command line; run the program, or `python -m oxtask.compat`",
     "prefect.client": f"{_NO_SERVER}; `oxtask.get_client()` reads the runs of this process",
-    "prefect.concurrency": _NO_LIMITS,
+    "prefect.concurrency": _NO_LEASES,
     "prefect.context.AssetContext": "use `prefect.assets.add_asset_metadata` in the task",
     "prefect.context.use_profile": "use `prefect.settings.temporary_settings`",
     "prefect.deploy": _NO_SCHEDULES,

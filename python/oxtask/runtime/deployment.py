@@ -29,7 +29,15 @@ FIELDS: dict[str, Callable[[], Any]] = {
 }
 """What is called for each attribute; tests may replace entries."""
 
-__all__ = ["flow_run_id", "id", "name", "parameters", "version"]  # noqa: F822 - see `__getattr__`
+__all__ = ["flow_run_id", "id", "name", "parameters", "version"]
+
+
+if TYPE_CHECKING:
+    flow_run_id: str | None
+    id: str | None
+    name: str | None
+    parameters: dict[str, Any]
+    version: str | None
 
 
 def __getattr__(name: str) -> Any:

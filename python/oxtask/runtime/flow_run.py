@@ -148,7 +148,7 @@ FIELDS: dict[str, Callable[[], Any]] = {
 }
 """What is called for each attribute; tests may replace entries."""
 
-__all__ = [  # noqa: F822 - see `__getattr__`
+__all__ = [
     "api_url",
     "flow_name",
     "flow_version",
@@ -164,6 +164,23 @@ __all__ = [  # noqa: F822 - see `__getattr__`
     "tags",
     "ui_url",
 ]
+
+
+if TYPE_CHECKING:
+    api_url: str | None
+    flow_name: str | None
+    flow_version: str | None
+    id: str | None
+    job_variables: dict[str, Any] | None
+    name: str | None
+    parameters: dict[str, Any]
+    parent_deployment_id: str | None
+    parent_flow_run_id: str | None
+    root_flow_run_id: str | None
+    run_count: int
+    scheduled_start_time: datetime
+    tags: list[str]
+    ui_url: str | None
 
 
 def __getattr__(name: str) -> Any:

@@ -76,7 +76,7 @@ FIELDS: dict[str, Callable[[], Any]] = {
 }
 """What is called for each attribute; tests may replace entries."""
 
-__all__ = [  # noqa: F822 - see `__getattr__`
+__all__ = [
     "api_url",
     "id",
     "name",
@@ -86,6 +86,17 @@ __all__ = [  # noqa: F822 - see `__getattr__`
     "task_name",
     "ui_url",
 ]
+
+
+if TYPE_CHECKING:
+    api_url: str | None
+    id: str | None
+    name: str | None
+    parameters: dict[str, Any]
+    run_count: int
+    tags: list[str]
+    task_name: str | None
+    ui_url: str | None
 
 
 def __getattr__(name: str) -> Any:

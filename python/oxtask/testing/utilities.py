@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from oxtask.settings import reload_settings, temporary_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 __all__ = ["assert_does_not_warn", "exceptions_equal", "oxtask_test_harness"]
 
@@ -21,7 +21,7 @@ _HOME = "OXTASK_HOME"
 @contextmanager
 def oxtask_test_harness(
     server_startup_timeout: int | None = 30,  # noqa: ARG001 - there is no server to wait for
-) -> Iterator[None]:
+) -> Generator[None]:
     """Let oxtask keep its files in a temporary folder for a block of code.
 
     Threads and processes that are started in the block do so as well. Afterwards the folder is
@@ -65,7 +65,7 @@ def exceptions_equal(a: BaseException | None, b: BaseException | None) -> bool:
 
 
 @contextmanager
-def assert_does_not_warn(ignore_warnings: list[type[Warning]] | None = None) -> Iterator[None]:
+def assert_does_not_warn(ignore_warnings: list[type[Warning]] | None = None) -> Generator[None]:
     """Turn the first warning of a block of code into an `AssertionError`.
 
     Args:

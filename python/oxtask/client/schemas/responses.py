@@ -1,10 +1,11 @@
-"""What came of a wish to change the state of a run."""
+"""What clients return besides records of runs."""
 
 from __future__ import annotations
 
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from oxtask._internal.limit_records import GlobalConcurrencyLimitResponse
 from oxtask._internal.records import Record
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from oxtask._internal.state import State
 
-__all__ = ["OrchestrationResult", "SetStateStatus"]
+__all__ = ["GlobalConcurrencyLimitResponse", "OrchestrationResult", "SetStateStatus"]
 
 
 class SetStateStatus(str, Enum):
