@@ -196,7 +196,7 @@ class CompoundCachePolicy(CachePolicy):
         elif inputs:
             names = {name for member in inputs for name in member.exclude}
             algorithms = {member.hash_algo for member in inputs if member.hash_algo}
-            algorithm = algorithms.pop() if len(algorithms) == 1 else None
+            algorithm: Any = algorithms.pop() if len(algorithms) == 1 else None
             members.append(Inputs(exclude=sorted(names), hash_algo=algorithm))
         self.policies = members
 
