@@ -290,3 +290,18 @@ def test_settings_may_be_changed_under_their_old_names(installed):
 def test_a_program_can_ask_whether_a_module_is_there(installed):
     assert find_spec("prefect.flows").name == "prefect.flows"
     assert "prefect.flows" in repr(importlib.import_module("prefect.flows"))
+
+
+def test_concurrency_limits_are_those_of_oxtask(installed):
+    """EX-04, CC-13"""
+    errors = "ConcurrencySlotAcquisitionError, AcquireConcurrencySlotTimeoutError"
+
+    found = imported(f"from prefect.concurrency.asyncio import concurrency, rate_limit, {errors}")
+
+    assert found["concurrency"] is importlib.import_module("oxtask.concurrency.asyncio").concurrency
+    assert imported(f"from prefect.concurrency._asyncio import {errors}").items() <= found.items()
+    imported("from prefect.concurrency.sync import concurrency, rate_limit")
+    imported("from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate")
+    imported("from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse")
+    with pytest.raises(ImportError, match="limits live in one process"):
+        imported("import prefect.concurrency.v1")

@@ -24,6 +24,10 @@ NAMES: dict[str, str] = {
     "prefect.client.orchestration.SyncPrefectClient": (
         "oxtask.client.orchestration.SyncOxtaskClient"
     ),
+    **{
+        f"prefect.concurrency._asyncio.{name}": f"oxtask.concurrency.errors.{name}"
+        for name in ("AcquireConcurrencySlotTimeoutError", "ConcurrencySlotAcquisitionError")
+    },
     "prefect.exceptions.PrefectException": "oxtask.exceptions.OxtaskException",
     "prefect.exceptions.PrefectSignal": "oxtask.exceptions.OxtaskSignal",
     "prefect.flow_engine.FlowRunTimeoutError": "oxtask.exceptions.FlowRunTimeoutError",
