@@ -26,13 +26,14 @@ def test_ids_differ():
 
 @given(st.lists(st.integers(0, 2**60), min_size=2, max_size=5))
 def test_ids_sort_by_the_time_they_were_made(moments):
-    """ST-11: to the microsecond; what is closer is decided by chance."""
+    """ST-11: to a 4096th of a millisecond; what is closer is decided by chance."""
     with pytest.MonkeyPatch.context() as patch:
         made = []
         for moment in moments:
             patch.setattr(ids.time, "time_ns", lambda moment=moment: moment)
-            made.append((moment // 1000, new_id()))
-    assert sorted(made) == sorted(made, key=lambda pair: (pair[1], pair[0]))
+            millisecond, rest = divmod(moment, 1_000_000)
+            made.append((millisecond, rest * 4096 // 1_000_000, new_id()))
+    assert sorted(made) == sorted(made, key=lambda entry: entry[2])
 
 
 def test_an_id_holds_the_milliseconds_it_was_made_at():
