@@ -7,23 +7,15 @@ use std::sync::Arc;
 
 use oxtask_core::group::{Begun, Outcome};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::boundary::Enter;
 use crate::inputs::{self, Resolve, Unresolved};
 use crate::run::{Note, RUNS, Run, Runs, Shape, Spec};
 use crate::seat::Seat;
+use crate::verdict::{Ended, ended, read_answer};
 use crate::workers;
 use crate::{boundary, clock, context, error, history, python};
-
-/// What an attempt came to.
-pub(crate) enum Ended {
-    Done(Outcome, Option<Py<PyAny>>),
-    /// Not yet: the next attempt begins after so many seconds.
-    Delay(f64),
-    /// Somebody else ended the run.
-    Lost,
-}
 
 /// Begins and runs one run on this thread, up to the end of an attempt.
 pub(crate) fn execute(py: Python<'_>, group: &Runs, index: u32, seat: Option<&Arc<Seat>>) {
@@ -207,41 +199,6 @@ fn plain(
     ended(py, false, run, result)
 }
 
-/// What a body or an engine that returned or raised makes of the attempt.
-#[inline]
-pub(crate) fn ended(
-    py: Python<'_>,
-    rich: bool,
-    run: &Bound<'_, Run>,
-    result: PyResult<Bound<'_, PyAny>>,
-) -> Ended {
-    match result {
-        answer if rich => {
-            let ended = answer
-                .and_then(|answer| read_answer(&answer))
-                .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error))));
-            if !matches!(ended, Ended::Done(Outcome::Completed, _)) {
-                // The engine's frames, which the exception keeps, have the run in their variables.
-                Run::link(run);
-            }
-            ended
-        }
-        Ok(value) if is_plain(&value) => Ended::Done(Outcome::Completed, Some(value.unbind())),
-        Ok(value) => judge(py, run, "returned", value),
-        Err(error) => {
-            let is_failure = error.is_instance_of::<pyo3::exceptions::PyException>(py);
-            let error = error.into_value(py).into_any();
-            if is_failure
-                && run.get().group.work.plan.get().retries > 0
-                && let Some(delay) = run.get().retry_after(py, error.clone_ref(py))
-            {
-                return Ended::Delay(delay);
-            }
-            judge(py, run, "raised", error.into_bound(py))
-        }
-    }
-}
-
 /// The coroutine of an async run.
 pub(crate) fn coroutine<'py>(
     py: Python<'py>,
@@ -274,78 +231,6 @@ fn drive(py: Python<'_>, spec: &Spec, run: &Bound<'_, Run>, input: &Bound<'_, Py
         boundary::call(py, &engine, all.as_any(), None)
     });
     ended(py, true, run, answer)
-}
-
-/// Asks the Python engine what an exception or an unusual return value means.
-fn judge(py: Python<'_>, run: &Bound<'_, Run>, what: &str, value: Bound<'_, PyAny>) -> Ended {
-    let answer = python::engine(py).and_then(|engine| engine.enter_method(what, (run, &value)));
-    match answer.and_then(|answer| read_answer(&answer)) {
-        Ok(ended) => ended,
-        Err(error) => Ended::Done(Outcome::Crashed, Some(exception(py, error))),
-    }
-}
-
-/// What a direct call returns or raises, and how its run ended.
-pub(crate) type Answer<'py> = (PyResult<Bound<'py, PyAny>>, (Outcome, Bound<'py, PyAny>));
-
-/// The same for a direct call, which hands the result or the exception itself to the caller.
-pub(crate) fn judge_direct<'py>(
-    py: Python<'py>,
-    run: &Bound<'py, Run>,
-    result: PyResult<Bound<'py, PyAny>>,
-) -> Answer<'py> {
-    let (what, value) = match &result {
-        Ok(value) => ("returned", value.clone()),
-        Err(raised) => ("raised", raised.value(py).clone().into_any()),
-    };
-    match judge(py, run, what, value.clone()) {
-        Ended::Done(outcome, output) => {
-            let output = output.map_or(value, |output| output.into_bound(py));
-            // A state that the body chose goes to the caller as the body returned it.
-            let answer = match outcome {
-                Outcome::Completed => result.map(|_| output.clone()),
-                _ => result,
-            };
-            (answer, (outcome, output))
-        }
-        Ended::Delay(_) | Ended::Lost => (result, (Outcome::Crashed, value)),
-    }
-}
-
-/// Whether a returned value is the result as it stands: no state, no list of states, no generator.
-#[inline]
-pub(crate) fn is_plain(value: &Bound<'_, PyAny>) -> bool {
-    if let Ok(list) = value.cast_exact::<PyList>() {
-        return list.get_item(0).map_or(true, |first| !python::is_state(&first));
-    }
-    if let Ok(tuple) = value.cast_exact::<PyTuple>() {
-        return tuple.get_borrowed_item(0).map_or(true, |first| !python::is_state(&first));
-    }
-    if value.is_instance_of::<pyo3::types::PySet>() {
-        let set = value.try_iter().ok().and_then(|mut items| items.next());
-        return !matches!(set, Some(Ok(first)) if python::is_state(&first));
-    }
-    // SAFETY: reads the address of a static type.
-    let generator = unsafe { pyo3::ffi::PyGen_CheckExact(value.as_ptr()) } != 0;
-    !generator && !python::is_state(value)
-}
-
-/// Reads the answer of the Python engine: a code and what goes with it.
-fn read_answer(answer: &Bound<'_, PyAny>) -> PyResult<Ended> {
-    let (code, value): (u8, Bound<'_, PyAny>) = answer.extract()?;
-    let outcome = match code {
-        0 => Outcome::Completed,
-        1 => Outcome::Failed,
-        2 => Outcome::TimedOut,
-        3 => Outcome::Crashed,
-        4 => Outcome::Cancelled,
-        5 => Outcome::NotReady,
-        6 => Outcome::Chosen { failed: false },
-        7 => Outcome::Chosen { failed: true },
-        8 => return Ok(Ended::Delay(value.extract()?)),
-        _ => return Ok(Ended::Lost),
-    };
-    Ok(Ended::Done(outcome, Some(value.unbind())))
 }
 
 pub(crate) fn split<'py>(
@@ -435,6 +320,6 @@ pub(crate) fn settle(
     }
 }
 
-fn exception(py: Python<'_>, raised: PyErr) -> Py<PyAny> {
+pub(crate) fn exception(py: Python<'_>, raised: PyErr) -> Py<PyAny> {
     error::object(py, raised)
 }

@@ -17,6 +17,7 @@ mod gather;
 mod hashing;
 mod history;
 mod inputs;
+mod intake;
 mod loops;
 mod plan;
 mod python;
@@ -28,6 +29,7 @@ mod stream;
 mod task;
 mod timers;
 mod unwinding;
+mod verdict;
 mod waiting;
 mod workers;
 

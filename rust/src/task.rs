@@ -12,8 +12,8 @@ use crate::collector::Known;
 use crate::inputs::{self, Resolve};
 use crate::plan::{Kind, Plan};
 use crate::run::{self, Run, Shape, Spec};
-use crate::runner::{self, Runner};
-use crate::{attempt, boundary, clock, context, history, runtime};
+use crate::runner::Runner;
+use crate::{attempt, boundary, clock, context, history, intake, runtime, verdict};
 
 #[pyclass(frozen, subclass, dict, weakref, module = "oxtask._core")]
 pub(crate) struct TaskBase {
@@ -84,7 +84,7 @@ impl TaskBase {
             && let Some(current) = context::get(py, &context::variables(py).runner)
             && let Ok(runner) = current.cast_exact::<Runner>()
         {
-            let future = runner::submit(slf, &runner.get().pool, args, kwargs, None)?;
+            let future = intake::submit(slf, &runner.get().pool, args, kwargs, None)?;
             return Ok(crate::futures::FUTURES.make(py, future)?.into_any());
         }
         slf.enter_method("_submit", (args, kwargs.unwrap_or_else(|| PyDict::new(py))))
@@ -124,11 +124,11 @@ fn call<'py>(
     let kwargs = kwargs.as_ref().map(Bound::as_any);
     let (answer, ended) = context::within(py, None, run.as_any(), || {
         match boundary::call(py, function, args.as_any(), kwargs) {
-            Ok(value) if attempt::is_plain(&value) => {
+            Ok(value) if verdict::is_plain(&value) => {
                 (Ok(value.clone()), (Outcome::Completed, value))
             }
-            Ok(value) => attempt::judge_direct(py, &run, Ok(value)),
-            Err(error) => attempt::judge_direct(py, &run, Err(error)),
+            Ok(value) => verdict::judge_direct(py, &run, Ok(value)),
+            Err(error) => verdict::judge_direct(py, &run, Err(error)),
         }
     })?;
     let (outcome, output) = ended;
