@@ -260,3 +260,42 @@ def test_what_blocks_in_the_engines_own_frame_is_interrupted_all_the_same():
     with pytest.raises(TaskRunTimeoutError):
         body()
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_deadline_that_strikes_where_nobody_hears_it_strikes_again():
+    """TO-03: what a finalizer raises goes nowhere"""
+    struck = []
+
+    class Last:
+        def __del__(self):
+            if not struck:
+                try:
+                    spin()
+                finally:
+                    struck.append(1)
+
+    def main():
+        while True:
+            Last()
+
+    assert timed_out(main, seconds=0.05)
+    assert struck == [1]
+
+
+def test_code_that_cleans_up_after_its_deadline_is_not_struck_again(monkeypatch):
+    """TO-03"""
+    monkeypatch.setattr(deadlines, "_AGAIN_SECONDS", 0.001)
+    ended = []
+
+    def main():
+        try:
+            spin()
+        finally:
+            until = time.monotonic() + 0.05
+            while time.monotonic() < until:
+                pass
+            ended.append(1)
+
+    assert timed_out(main)
+    assert ended == [1]

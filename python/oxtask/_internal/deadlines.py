@@ -41,6 +41,9 @@ long.
 """
 
 
+_AGAIN_SECONDS = 1.0
+
+
 class _Scopes(threading.local):
     def __init__(self) -> None:
         self.stack: list[Scope] = []
@@ -76,6 +79,13 @@ class Scope:
         self._times_put_off += 1
         self._alarm = _core.Alarm(seconds, None)
         return True
+
+    def ring_again(self) -> None:
+        """Ring once more, should this be the time that nobody hears.
+
+        What is raised in a finalizer, or in a callback of the garbage collector, goes nowhere.
+        """
+        self._alarm = _core.Alarm(_AGAIN_SECONDS, None)
 
     def end(self) -> None:
         """Leave the scope, and those inside it that were left in a hurry."""
@@ -127,10 +137,21 @@ def _on_signal(signum: int, frame: Any) -> None:
     if expired is not None:
         if _is_delicate(frame) and expired.is_put_off():
             return
-        raise ScopeExpired
+        expired.ring_again()
+        if not _is_on_its_way_out():
+            raise ScopeExpired
+        return
     previous = _scopes.stack[0]._previous_handler if _scopes.stack else None
     if callable(previous):
         previous(signum, frame)
+
+
+def _is_on_its_way_out() -> bool:
+    """Tell whether this thread is cleaning up after an interruption."""
+    error = sys.exc_info()[1]
+    while error is not None and not isinstance(error, ScopeExpired):
+        error = error.__context__
+    return error is not None
 
 
 def _is_delicate(frame: Any) -> bool:
