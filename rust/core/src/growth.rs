@@ -9,8 +9,9 @@
 //!
 //! | use | the runs | the pool |
 //! |---|---|---|
+//! | (runs of a few microseconds) | are about the interpreter | stays |
 //! | less than half a core | mostly sleep | doubles |
-//! | nearly a core for each worker, with long runs | compute without the interpreter, or there is one worker | one more, up to the cores |
+//! | nearly a core for each worker | compute without the interpreter, or there is one worker | one more, up to the cores |
 //! | else | share the interpreter | stays |
 
 use std::sync::OnceLock;
@@ -124,13 +125,14 @@ impl Growth {
         let is_long = wall.as_secs_f64() * workers > LONG_RUN.as_secs_f64() * runs;
         // On a machine that others keep busy a process that computes looks idle, but more workers do not help it.
         let rate = runs / wall.as_secs_f64();
-        if rate < 1.15 * self.rate && sight.now.saturating_sub(self.stepped) < SECOND_TRY {
+        let is_early = sight.now.saturating_sub(self.stepped) < SECOND_TRY;
+        if !is_long || (rate < 1.15 * self.rate && is_early) {
             return 0;
         }
         let wanted = if used < 0.5 {
             sight.workers
         } else {
-            usize::from(is_long && used > 0.8 * workers && sight.workers < sight.cores)
+            usize::from(used > 0.8 * workers && sight.workers < sight.cores)
         };
         if wanted > 0 {
             (self.stepped, self.rate) = (sight.now, rate);
