@@ -239,7 +239,7 @@ def test_a_deadline_leaves_no_lock_of_logging_behind():
 
     def spin_in_logging():
         while True:
-            logger.manager._clear_cache()  # so that each question takes the lock
+            logger._cache.clear()  # so that each question takes the lock
             logger.isEnabledFor(logging.INFO)
             sum(range(2_000))
 
