@@ -234,11 +234,16 @@ def test_what_a_flow_has_submitted_is_carried_out_when_it_completes(way, ran):
 @every_way
 def test_what_a_flow_has_submitted_is_dropped_when_it_fails(way, ran, lines):
     """D3: with a warning"""
-    release = threading.Event()
+    started, release = threading.Event(), threading.Event()
     done = []
 
+    def hold():
+        started.set()
+        release.wait(20)
+
     def body(attempt):
-        task(release.wait).submit(20)
+        task(hold).submit()
+        assert started.wait(20)
         for number in range(5):
             task(lambda number=number: done.append(number)).submit()
         threading.Timer(0.05, release.set).start()
