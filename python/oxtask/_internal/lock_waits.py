@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from oxtask._internal.text import short_repr
@@ -99,3 +100,51 @@ def not_held(key: str, holder: str) -> ValueError:
         f"No lock held by {short_repr(holder)} for transaction with key {short_repr(key)}. "
         "It was released already, or has run out and was taken by another."
     )
+
+
+class PolledLocks(ABC):
+    """Locks of which nobody says when they come free: they are tried again and again."""
+
+    @abstractmethod
+    def _try(self, key: str, holder: str, hold_seconds: float | None) -> bool:
+        """Acquire the lock if nobody else has it."""
+
+    @abstractmethod
+    def is_locked(self, key: str) -> bool:
+        """Tell whether anybody has the lock on ``key``."""
+
+    def acquire_lock(
+        self,
+        key: str,
+        holder: str,
+        acquire_timeout: float | None = None,
+        hold_timeout: float | None = None,
+    ) -> bool:
+        """Acquire the lock on a key; see `LockManager.acquire_lock`.
+
+        Raises:
+            OSError: If what keeps the locks cannot be reached.
+        """
+        timeout = check_seconds(acquire_timeout, "acquire_timeout")
+        hold_seconds = check_seconds(hold_timeout, "hold_timeout")
+        return repeat(lambda: self._try(key, holder, hold_seconds), timeout)
+
+    async def aacquire_lock(
+        self,
+        key: str,
+        holder: str,
+        acquire_timeout: float | None = None,
+        hold_timeout: float | None = None,
+    ) -> bool:
+        """Acquire the lock on a key; see `LockManager.aacquire_lock`."""
+        timeout = check_seconds(acquire_timeout, "acquire_timeout")
+        hold_seconds = check_seconds(hold_timeout, "hold_timeout")
+        return await arepeat(lambda: self._try(key, holder, hold_seconds), timeout)
+
+    def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
+        """Wait until nobody has the lock on ``key``; see `LockManager.wait_for_lock`."""
+        return repeat(lambda: not self.is_locked(key), check_seconds(timeout, "timeout"))
+
+    async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
+        """Wait until nobody has the lock on ``key``; see `LockManager.await_for_lock`."""
+        return await arepeat(lambda: not self.is_locked(key), check_seconds(timeout, "timeout"))

@@ -24,7 +24,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oxtask._internal.lock_waits import arepeat, check_seconds, lock_clock, not_held, repeat
+from oxtask._internal.lock_waits import PolledLocks, lock_clock, not_held
 from oxtask._internal.os_locks import try_lock, unlock
 from oxtask._internal.text import short_repr
 
@@ -52,7 +52,7 @@ class _Hold:
         self.token = token
 
 
-class FileSystemLockManager:
+class FileSystemLockManager(PolledLocks):
     """Locks on keys for all processes that use a folder, on one machine.
 
     A lock dies with the process that acquired it. To acquire it again, and to release it, is up to
@@ -83,34 +83,6 @@ class FileSystemLockManager:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.lock_files_directory)!r})"
 
-    def acquire_lock(
-        self,
-        key: str,
-        holder: str,
-        acquire_timeout: float | None = None,
-        hold_timeout: float | None = None,
-    ) -> bool:
-        """Acquire the lock on a key; see `LockManager.acquire_lock`.
-
-        Raises:
-            OSError: If the folder cannot be used.
-        """
-        timeout = check_seconds(acquire_timeout, "acquire_timeout")
-        hold_seconds = check_seconds(hold_timeout, "hold_timeout")
-        return repeat(lambda: self._try(key, holder, hold_seconds), timeout)
-
-    async def aacquire_lock(
-        self,
-        key: str,
-        holder: str,
-        acquire_timeout: float | None = None,
-        hold_timeout: float | None = None,
-    ) -> bool:
-        """Acquire the lock on a key; see `LockManager.aacquire_lock`."""
-        timeout = check_seconds(acquire_timeout, "acquire_timeout")
-        hold_seconds = check_seconds(hold_timeout, "hold_timeout")
-        return await arepeat(lambda: self._try(key, holder, hold_seconds), timeout)
-
     def release_lock(self, key: str, holder: str) -> None:
         """Release a lock; see `LockManager.release_lock`."""
         path = self._path(key)
@@ -137,14 +109,6 @@ class FileSystemLockManager:
         if current is None or current.get("holder") != holder:
             return None
         return int(current.get("token", 0))
-
-    def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
-        """Wait until nobody has the lock on ``key``; see `LockManager.wait_for_lock`."""
-        return repeat(lambda: not self.is_locked(key), check_seconds(timeout, "timeout"))
-
-    async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
-        """Wait until nobody has the lock on ``key``; see `LockManager.await_for_lock`."""
-        return await arepeat(lambda: not self.is_locked(key), check_seconds(timeout, "timeout"))
 
     # --- files ------------------------------------------------------------------------------------
 

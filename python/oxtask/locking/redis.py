@@ -10,7 +10,7 @@ import threading
 from importlib import import_module
 from typing import Any
 
-from oxtask._internal.lock_waits import arepeat, check_seconds, not_held, repeat
+from oxtask._internal.lock_waits import PolledLocks, not_held
 from oxtask.exceptions import ConfigurationError
 
 LEASE_SECONDS = 10.0
@@ -29,7 +29,7 @@ return redis.call('pexpire', KEYS[1], ARGV[2])
 """
 
 
-class RedisLockManager:
+class RedisLockManager(PolledLocks):
     """Locks on keys for all processes that use a Redis server.
 
     The lock of ``key`` is the Redis key ``lock:{key}``, whose value is the holder.
@@ -79,30 +79,6 @@ class RedisLockManager:
         self._changed = threading.Condition()
         self._renewer: threading.Thread | None = None
 
-    def acquire_lock(
-        self,
-        key: str,
-        holder: str,
-        acquire_timeout: float | None = None,
-        hold_timeout: float | None = None,
-    ) -> bool:
-        """Acquire the lock on a key; see `LockManager.acquire_lock`."""
-        timeout = check_seconds(acquire_timeout, "acquire_timeout")
-        hold_seconds = check_seconds(hold_timeout, "hold_timeout")
-        return repeat(lambda: self._try(key, holder, hold_seconds), timeout)
-
-    async def aacquire_lock(
-        self,
-        key: str,
-        holder: str,
-        acquire_timeout: float | None = None,
-        hold_timeout: float | None = None,
-    ) -> bool:
-        """Acquire the lock on a key; see `LockManager.aacquire_lock`."""
-        timeout = check_seconds(acquire_timeout, "acquire_timeout")
-        hold_seconds = check_seconds(hold_timeout, "hold_timeout")
-        return await arepeat(lambda: self._try(key, holder, hold_seconds), timeout)
-
     def release_lock(self, key: str, holder: str) -> None:
         """Release a lock; one that Redis no longer has is released already.
 
@@ -127,14 +103,6 @@ class RedisLockManager:
     def fencing_token(self, key: str, holder: str) -> int | None:
         """Return the number of the acquisition by which ``holder`` has the lock, if it has it."""
         return self._tokens.get((key, holder)) if self.is_lock_holder(key, holder) else None
-
-    def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
-        """Wait until nobody has the lock on ``key``; see `LockManager.wait_for_lock`."""
-        return repeat(lambda: not self.is_locked(key), check_seconds(timeout, "timeout"))
-
-    async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
-        """Wait until nobody has the lock on ``key``; see `LockManager.await_for_lock`."""
-        return await arepeat(lambda: not self.is_locked(key), check_seconds(timeout, "timeout"))
 
     def __getstate__(self) -> dict[str, Any]:
         return self._settings
