@@ -106,8 +106,8 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
         return;
     }
     begin_retry(group, index, attempt);
-    let run = Run::new(Arc::clone(group), index, attempt, seat, Some(input.clone().unbind()));
-    let run = run.given(given);
+    let mut run = Run::new(Arc::clone(group), index, attempt, seat, Some(input.clone().unbind()));
+    run.given = given;
     let run = match RUNS.make(py, run) {
         Ok(run) => run,
         Err(error) => {

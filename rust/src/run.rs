@@ -105,7 +105,7 @@ pub(crate) struct Run {
     /// The input, or the pair of arguments that took its place.
     input: Mutex<(Shape, Option<Py<PyAny>>)>,
     /// The input as it was before futures in it were resolved; `None` if there were none.
-    given: Option<Py<PyAny>>,
+    pub(crate) given: Option<Py<PyAny>>,
     /// The body that the thread was in before this one; `None` outside of the body.
     outer: Mutex<Option<Outer>>,
     link: Link,
@@ -148,11 +148,6 @@ impl Run {
     #[cold]
     pub(crate) fn link(slf: &Bound<'_, Self>) {
         collector::link(slf.as_any(), &slf.get().link, &slf.get().group);
-    }
-
-    pub(crate) fn given(mut self, given: Option<Py<PyAny>>) -> Self {
-        self.given = given;
-        self
     }
 
     pub(crate) fn leave_body(&self, py: Python<'_>) {

@@ -55,8 +55,9 @@ fn prepare<'py>(
 ) -> PyResult<Bound<'py, RunTask>> {
     let spec = &group.work;
     let Ready { input, given } = ready;
-    let run = Run::new(Arc::clone(group), index, attempt, None, Some(input.clone().unbind()));
-    let run = run::RUNS.make(py, run.given(given))?;
+    let mut run = Run::new(Arc::clone(group), index, attempt, None, Some(input.clone().unbind()));
+    run.given = given;
+    let run = run::RUNS.make(py, run)?;
     let context = context::copy(py, spec.context.as_ref())?;
     let coroutine = context::enter(py, &context, || {
         context::set(py, &context::variables(py).run, run.as_any())?;
