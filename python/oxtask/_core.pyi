@@ -1,7 +1,8 @@
 """The scheduler, the futures and the argument walk, in Rust. Private: use the modules of `oxtask`.
 
 Where a run's outcome is a number: 0 completed, 1 failed, 2 timed out, 3 crashed, 4 cancelled, 5 not
-ready, 6 and 7 a state of its own, good or bad; 10 waiting, 11 running, 12 awaiting retry.
+ready, 6 and 7 a state of its own, good or bad, 8 completed with what the cache had; 10 waiting, 11
+running, 12 awaiting retry.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ __all__ = [
     "all_native",
     "before_fork",
     "begin_direct",
+    "current_keeping",
     "current_run",
     "current_runner",
     "frame_of",
@@ -51,6 +53,8 @@ __all__ = [
 
 current_run: ContextVar[Any]
 """The `Run` whose body this context belongs to, or a `TaskRunContext` that was entered by hand."""
+current_keeping: ContextVar[Any]
+"""Set where results are kept, or transactions open: runs made there need the Python engine."""
 current_runner: ContextVar[Any]
 """Who runs what is submitted here: a `Runner`, or a `TaskRunner` written in Python."""
 
@@ -248,6 +252,15 @@ class Run:
         """The `TaskRunContext` of the run, if it was made."""
 
     def set_view(self, view: Any) -> None: ...
+    @property
+    def transaction(self) -> Any:
+        """The transaction of a run that has no need of one, if its body asked for it."""
+
+    def set_transaction(self, transaction: Any) -> None: ...
+    @property
+    def is_rich(self) -> bool:
+        """Whether the run goes through the Python engine."""
+
     @property
     def record(self) -> Any:
         """The `RunLog` of the run, if it keeps one."""

@@ -187,6 +187,20 @@ def _result_links(_: ContextModel) -> ResultLinks:
     return ResultLinks()
 
 
+def _store_of_flow(context: FlowRunContext) -> Any:
+    from oxtask._internal import keeping  # noqa: PLC0415 - start-up time
+
+    own = context._keeping
+    return (keeping.current() if own is None else own).store
+
+
+def _store_of_task(context: TaskRunContext) -> Any:
+    from oxtask._internal import keeping  # noqa: PLC0415 - start-up time
+
+    outer = keeping.current()
+    return outer.store if context.task is None else outer.store_for(context.task)
+
+
 class FlowRunContext(ContextModel):
     """The context of an attempt of a flow run.
 
@@ -198,7 +212,7 @@ class FlowRunContext(ContextModel):
         parameters: The validated parameters.
         log_prints: Whether prints become log lines.
         detached: Whether the run is carried on in another process.
-        result_store: Where results are stored, or ``None``.
+        result_store: Where results are stored.
         persist_result: Whether they are.
         task_run_dynamic_keys: Left empty, as are the next and ``task_run_assets``.
         observed_flow_pauses: See ``task_run_dynamic_keys``.
@@ -212,7 +226,9 @@ class FlowRunContext(ContextModel):
 
     __var__: ClassVar[ContextVar[Any]] = ContextVar("oxtask_flow_run")
     _is_checked: ClassVar[bool] = False
+    _keeping: Any = None
     _made: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        "result_store": _store_of_flow,
         "task_run_dynamic_keys": _dict,
         "observed_flow_pauses": _dict,
         "run_results": _result_links,
@@ -227,7 +243,7 @@ class FlowRunContext(ContextModel):
     parameters: dict[str, Any] | None = None
     log_prints: bool = False
     detached: bool = False
-    result_store: Any = None
+    result_store: Any
     persist_result: bool = False
     task_run_dynamic_keys: dict[str, Any]
     observed_flow_pauses: dict[str, int]
@@ -251,7 +267,7 @@ class TaskRunContext(ContextModel):
         client: ``None``.
         parameters: The bound and resolved parameters.
         log_prints: Whether prints become log lines.
-        result_store: Where results are stored, or ``None``.
+        result_store: Where results are stored.
         persist_result: Whether they are.
         start_time: When the attempt began.
         asset_metadata: What was added to the assets that the attempt makes, by key.
@@ -260,6 +276,7 @@ class TaskRunContext(ContextModel):
     __var__: ClassVar[ContextVar[Any]] = _core.current_run
     _is_checked: ClassVar[bool] = False
     _made: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        "result_store": _store_of_task,
         "start_time": _start_time,
         "asset_metadata": _dict,
     }
@@ -269,7 +286,7 @@ class TaskRunContext(ContextModel):
     client: Any = None
     parameters: dict[str, Any] = None  # type: ignore[assignment]
     log_prints: bool = False
-    result_store: Any = None
+    result_store: Any
     persist_result: bool = False
     start_time: datetime | None
     asset_metadata: dict[str, dict[str, Any]]

@@ -261,6 +261,10 @@ class ResultStoreError(OxtaskException, OSError):
     """
 
 
+class ResultPersistenceError(OxtaskException):
+    """A task run had its result, and it could not be stored; the cause says why."""
+
+
 class TransactionCommitError(OxtaskException):
     """A transaction could not be committed, and was rolled back; the cause says why."""
 
@@ -270,9 +274,11 @@ class HashError(OxtaskException):
 
     Attributes:
         path: The part that is to blame, such as ``"cfg.client._lock"``.
+        kind: The type of that part.
     """
 
     path: str = ""
+    kind: type | None = None
 
 
 # --- the machinery -------------------------------------------------------------------------------

@@ -131,6 +131,8 @@ class Task(TaskCalls[P, R_co]):
             answer ends the run. Sync or async.
         viz_return_value: What the task returns when a flow is drawn.
         asset_deps: Assets that the runs read.
+        hash_ignore: Names of parameters that the key of the cache leaves out, as
+            ``cache_policy - "name"`` does.
 
     Raises:
         TypeError: If an option has a wrong type.
@@ -169,6 +171,7 @@ class Task(TaskCalls[P, R_co]):
         retry_condition_fn: RetryConditionCallable | None = None,
         viz_return_value: Any = None,
         asset_deps: Iterable[Any] | None = None,
+        hash_ignore: Iterable[str] | None = None,
     ) -> None:
         options = {name: value for name, value in locals().items() if name not in {"self", "fn"}}
         self.__dict__.update(task_options.checked(fn, options))

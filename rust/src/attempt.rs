@@ -304,7 +304,7 @@ pub(crate) fn settle(
     output: Option<Py<PyAny>>,
 ) {
     if group.work.recorded
-        && outcome == Outcome::Completed
+        && outcome.has_value()
         && let Some(value) = &output
     {
         history::produced(py, group, index, value);

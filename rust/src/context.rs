@@ -10,10 +10,12 @@ use pyo3::types::PyTuple;
 
 use crate::error;
 
-/// The variables of this module; Python reads them as `_core.current_run` and `_core.current_runner`.
+/// The variables of this module; Python reads them as `_core.current_run` and so on.
 pub(crate) struct Variables {
     pub(crate) run: Py<PyAny>,
     pub(crate) runner: Py<PyAny>,
+    /// Set where results of runs are kept, or transactions open: what runs there needs the Python engine.
+    pub(crate) keeping: Py<PyAny>,
 }
 
 static VARIABLES: PyOnceLock<Variables> = PyOnceLock::new();
@@ -22,6 +24,7 @@ pub(crate) fn variables(py: Python<'_>) -> &Variables {
     VARIABLES.get_or_init(py, || Variables {
         run: new_variable(py, c"oxtask_run"),
         runner: new_variable(py, c"oxtask_runner"),
+        keeping: new_variable(py, c"oxtask_keeping"),
     })
 }
 

@@ -53,7 +53,7 @@ impl TaskRunFuture {
     /// The value of a completed run, cheaply; `None` for everything else.
     pub(crate) fn value(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.group.peek(self.index, |outcome, output| match (outcome, output) {
-            (Outcome::Completed, Some(value)) => Some(value.clone_ref(py)),
+            (outcome, Some(value)) if outcome.has_value() => Some(value.clone_ref(py)),
             _ => None,
         })?
     }
@@ -169,7 +169,7 @@ impl TaskRunFuture {
             .peek(this.index, |outcome, output| (outcome, output.map(|value| value.clone_ref(py))));
         match done {
             Some((outcome, output)) => {
-                if outcome != Outcome::Completed {
+                if !outcome.has_value() {
                     collector::link(slf.as_any(), &this.link, &this.group);
                 }
                 (code(outcome), output)
@@ -256,6 +256,7 @@ pub(crate) fn code(outcome: Outcome) -> u8 {
         Outcome::NotReady => 5,
         Outcome::Chosen { failed: false } => 6,
         Outcome::Chosen { failed: true } => 7,
+        Outcome::Cached => 8,
     }
 }
 
@@ -269,6 +270,7 @@ pub(crate) fn outcome(code: u8) -> Outcome {
         5 => Outcome::NotReady,
         6 => Outcome::Chosen { failed: false },
         7 => Outcome::Chosen { failed: true },
+        8 => Outcome::Cached,
         _ => Outcome::Crashed,
     }
 }

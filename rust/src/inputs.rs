@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use oxtask_core::group::{Outcome, Phase};
+use oxtask_core::group::Phase;
 use oxtask_core::sync::Mutex;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -220,7 +220,7 @@ fn walk<'py>(
             let future = value.cast::<TaskRunFuture>().map_err(PyErr::from)?;
             let (group, index) = future.get().run();
             let output = group.peek(index, |outcome, output| match (outcome, output) {
-                (Outcome::Completed, Some(output)) => Some(output.clone_ref(py)),
+                (outcome, Some(output)) if outcome.has_value() => Some(output.clone_ref(py)),
                 _ => None,
             });
             match output.flatten() {

@@ -82,6 +82,7 @@ mod _core {
         let variables = context::variables(py);
         module.add("current_run", &variables.run)?;
         module.add("current_runner", &variables.runner)?;
+        module.add("current_keeping", &variables.keeping)?;
         py.import("atexit")?.call_method1("register", (module.getattr("leave")?,))?;
         let hooks = PyDict::new(py);
         hooks.set_item("before", module.getattr("before_fork")?)?;

@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use oxtask_core::group::{Group, Phase, Work};
 use oxtask_core::pool::Lane;
@@ -101,6 +101,9 @@ pub(crate) struct Run {
     pub(crate) attempt: AtomicU32,
     /// The `TaskRunContext` that Python built for it.
     view: Mutex<Option<Py<PyAny>>>,
+    /// The transaction of a run that has no need of one, made when its body asked for it.
+    transaction: Mutex<Option<Py<PyAny>>>,
+    has_transaction: AtomicBool,
     pub(crate) seat: Option<Arc<Seat>>,
     /// The input, or the pair of arguments that took its place.
     input: Mutex<(Shape, Option<Py<PyAny>>)>,
@@ -136,6 +139,8 @@ impl Run {
             index,
             attempt: AtomicU32::new(attempt),
             view: Mutex::new(None),
+            transaction: Mutex::new(None),
+            has_transaction: AtomicBool::new(false),
             seat,
             input,
             given: None,
@@ -157,6 +162,11 @@ impl Run {
         }
     }
 
+    #[inline]
+    pub(crate) fn has_transaction(&self) -> bool {
+        self.has_transaction.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn number(&self) -> u32 {
         self.attempt.load(Ordering::Relaxed)
     }
@@ -168,6 +178,7 @@ impl Run {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.link.visit(&self.group, &visit)?;
         visit.call(&*self.view.lock())?;
+        visit.call(&*self.transaction.lock())?;
         visit.call(&self.given)?;
         visit.call(&self.input.lock().1)
     }
@@ -248,6 +259,22 @@ impl Run {
     fn set_view(&self, view: Py<PyAny>) {
         let old = self.view.lock().replace(view);
         drop(old);
+    }
+
+    #[getter]
+    fn transaction(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.transaction.lock().as_ref().map(|transaction| transaction.clone_ref(py))
+    }
+
+    fn set_transaction(&self, transaction: Option<Py<PyAny>>) {
+        self.has_transaction.store(transaction.is_some(), Ordering::Relaxed);
+        let old = std::mem::replace(&mut *self.transaction.lock(), transaction);
+        drop(old);
+    }
+
+    #[getter]
+    fn is_rich(&self) -> bool {
+        self.group.work.rich
     }
 
     /// The record of a run that has one.

@@ -124,7 +124,7 @@ fn call<'py>(
     let kwargs = kwargs.as_ref().map(Bound::as_any);
     let (answer, ended) = context::within(py, None, run.as_any(), || {
         match boundary::call(py, function, args.as_any(), kwargs) {
-            Ok(value) if verdict::is_plain(&value) => {
+            Ok(value) if verdict::is_plain(&value) && !run.get().has_transaction() => {
                 (Ok(value.clone()), (Outcome::Completed, value))
             }
             Ok(value) => verdict::judge_direct(py, &run, Ok(value)),
@@ -168,7 +168,7 @@ pub(crate) fn begin_direct<'py>(
 pub(crate) fn settle(py: Python<'_>, run: &Bound<'_, Run>, code: u8, output: Option<Py<PyAny>>) {
     let held = run.get();
     let outcome = crate::futures::outcome(code);
-    if outcome != Outcome::Completed {
+    if !outcome.has_value() {
         Run::link(run);
     }
     attempt::settle(py, &held.group, held.index, held.number(), outcome, output);

@@ -31,19 +31,22 @@ pub(crate) fn ended(
             let ended = answer
                 .and_then(|answer| read_answer(&answer))
                 .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error))));
-            if !matches!(ended, Ended::Done(Outcome::Completed, _)) {
+            if !matches!(ended, Ended::Done(outcome, _) if outcome.has_value()) {
                 // The engine's frames, which the exception keeps, have the run in their variables.
                 Run::link(run);
             }
             ended
         }
-        Ok(value) if is_plain(&value) => Ended::Done(Outcome::Completed, Some(value.unbind())),
+        Ok(value) if is_plain(&value) && !run.get().has_transaction() => {
+            Ended::Done(Outcome::Completed, Some(value.unbind()))
+        }
         Ok(value) => judge(py, run, "returned", value),
         Err(error) => {
             let is_failure = error.is_instance_of::<pyo3::exceptions::PyException>(py);
             let error = error.into_value(py).into_any();
             if is_failure
                 && run.get().group.work.plan.get().retries > 0
+                && !run.get().has_transaction()
                 && let Some(delay) = run.get().retry_after(py, error.clone_ref(py))
             {
                 return Ended::Delay(delay);
@@ -80,7 +83,7 @@ pub(crate) fn judge_direct<'py>(
             let output = output.map_or(value, |output| output.into_bound(py));
             // A state that the body chose goes to the caller as the body returned it.
             let answer = match outcome {
-                Outcome::Completed => result.map(|_| output.clone()),
+                outcome if outcome.has_value() => result.map(|_| output.clone()),
                 _ => result,
             };
             (answer, (outcome, output))
@@ -119,7 +122,8 @@ pub(crate) fn read_answer(answer: &Bound<'_, PyAny>) -> PyResult<Ended> {
         5 => Outcome::NotReady,
         6 => Outcome::Chosen { failed: false },
         7 => Outcome::Chosen { failed: true },
-        8 => return Ok(Ended::Delay(value.extract()?)),
+        8 => Outcome::Cached,
+        13 => return Ok(Ended::Delay(value.extract()?)),
         _ => return Ok(Ended::Lost),
     };
     Ok(Ended::Done(outcome, Some(value.unbind())))

@@ -209,7 +209,7 @@ def test_work_that_ends_while_the_tree_is_settled_waits_for_it(hook, log):
         thread = threading.Thread(target=copy_context().run, args=(work,))
         thread.start()
         entered.wait()
-        late[0]._is_leaving = lambda: late[0]._token is None
+        late[0]._is_leaving = lambda: not late[0]._is_entered
         outer.stage(0, on_commit_hooks=[fail])
     thread.join()
 

@@ -18,6 +18,7 @@ from oxtask._internal.state import engine_state
 from oxtask._internal.state_types import StateType
 from oxtask._internal.steps import Body, InContext, adrive, call_nothing, drive
 from oxtask._internal.task_runs import (
+    CACHED,
     CHOSEN,
     CHOSEN_FAILED,
     COMPLETED,
@@ -141,7 +142,7 @@ class DirectCall:
                 return ended
 
     def _needs_engine(self) -> bool:
-        return self.run.record is not None or self.run.task._is_rich()
+        return self.run.record is not None or self.run.is_rich
 
     def _call_plainly(self) -> Answer:
         args, kwargs = self.run.arguments
@@ -201,7 +202,7 @@ class DirectCall:
                 raise output
             if self._return_state:
                 return state_of(run.future)
-            if code == COMPLETED:
+            if code in {COMPLETED, CACHED}:
                 return output
             if code in {CHOSEN, CHOSEN_FAILED}:
                 return value

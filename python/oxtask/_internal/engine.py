@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from oxtask._internal import log_lines, plan_watch
+from oxtask._internal import log_lines, plan_watch, task_transactions
 from oxtask._internal.deadlines import BodyTimedOut, awithin
 from oxtask._internal.interruptions import FlowInterrupted, RunInterrupted
 from oxtask._internal.log_lines import MAX_REPR_LENGTH
@@ -34,6 +34,7 @@ from oxtask._internal.steps import (
     run_awaitable,
 )
 from oxtask._internal.task_runs import (
+    CACHED,
     CANCELLED,
     CHOSEN,
     CHOSEN_FAILED,
@@ -77,7 +78,7 @@ __all__ = [
     "unresolved",
 ]
 
-DELAY, LOST = 8, 9
+DELAY, LOST = 13, 14
 """Answers that do not end the run: try again later, and somebody else has ended it."""
 
 
@@ -129,7 +130,10 @@ def attempts(run: Run, log: RunLog[Any], args: tuple[Any, ...], kwargs: dict[str
         refresh_view(run, log)
         yield from hooks(task.on_running_hooks, task, log)
         log_lines.executing(log, task)
-        code, output = yield from attempt(run, task, args, kwargs)
+        code, output = yield from attempt(run, log, args, kwargs)
+        if not is_good(code, output):
+            error = output if isinstance(output, BaseException) else None
+            yield from task_transactions.failed(run, log, error)
         if code == LOST:
             return LOST, None
         delay = yield from retry_delay(task, log, code, output)
@@ -142,9 +146,13 @@ def attempts(run: Run, log: RunLog[Any], args: tuple[Any, ...], kwargs: dict[str
             return LOST, None
 
 
-def attempt(run: Run, task: TaskMachinery, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
-    """Call the function once, and judge what came of it."""
+def attempt(run: Run, log: RunLog[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
+    """Call the function once, unless what it returns is known, and judge what came of it."""
+    task: TaskMachinery = run.task
     try:
+        kept = yield from task_transactions.begin(run, log, args, kwargs)
+        if kept is not None and kept.record is not None:
+            return (CACHED, kept.record.result) if run.seal() else (LOST, None)
         value = yield Body(task._body(), args, kwargs, task.timeout_seconds)
     except BaseException as error:  # noqa: BLE001 - judged here, whatever it is
         error.__traceback__ = from_user_code(error.__traceback__)
@@ -186,6 +194,11 @@ def judge_value(value: Any) -> Answer:
         is_bad = not (state.is_completed() or state.is_paused())
         return (CHOSEN_FAILED if is_bad else CHOSEN), state
     return COMPLETED, value
+
+
+def is_good(code: int, output: Any) -> bool:
+    """Tell whether an attempt ended so that what it did is committed."""
+    return code in {COMPLETED, CACHED} or (code == CHOSEN and output.is_completed())
 
 
 def retry_delay(task: TaskMachinery, log: RunLog[Any], code: int, output: Any) -> Steps:
@@ -230,9 +243,29 @@ def conclude(run: Run, code: int, output: Any) -> Steps:
     """Let the run enter its final state, and run the hooks that belong to it."""
     task: TaskMachinery = run.task
     log: RunLog[Any] = run.record
-    state = final_state(code, output, time.time_ns())
+    ends_well = is_good(code, output)
+    if not ends_well:
+        error = output if isinstance(output, BaseException) else None
+        yield from task_transactions.failed(run, log, error)
+        yield from task_transactions.keep_error(log, task, output)
+    kept = log.kept
+    if kept is not None and code != CACHED:
+        kept.stage(log, task, output if code == COMPLETED else unwrap(output.data))
+    record = None if kept is None else kept.record
+    state = final_state(code, output, time.time_ns(), record)
     log.enter(state)
     log.release_slots()
+    if ends_well:
+        try:
+            error = yield from task_transactions.completed(run, log)
+        except BaseException as raised_by_hook:  # noqa: BLE001 - the run has ended; its caller hears
+            log.hook_error = raised_by_hook
+        else:
+            if error is not None:
+                code, output = FAILED, error
+                state = final_state(code, output, time.time_ns())
+                log.overrule(state)
+                log_lines.failed(log, task, output)
     if tracks_inputs():
         from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
 
@@ -387,9 +420,15 @@ def expired(run: Run, thread_id: int) -> Answer:
 
 def raised(run: Run, error: BaseException) -> Answer:
     """Tell how a run ended that has nothing to its name and raised."""
+    had_transaction = run.transaction is not None
+    drive(task_transactions.failed(run, None, error), call_nothing)
     if not run.is_current():
         return LOST, None
     code, output = judge_error(error)
+    if had_transaction and code in {FAILED, TIMED_OUT}:
+        delay = run.retry_after(output)  # otherwise the core has seen to it
+        if delay is not None:
+            return DELAY, delay
     log_lines.plain_end(run, code, output)
     return code, output
 
@@ -397,7 +436,10 @@ def raised(run: Run, error: BaseException) -> Answer:
 def returned(run: Run, value: Any) -> Answer:
     """Tell how a run ended that returned a state, a list of states or a generator."""
     code, output = judge_value(value)
-    if code not in {COMPLETED, CHOSEN}:
+    if is_good(code, output):
+        drive(task_transactions.completed(run, None), call_nothing)
+    else:
+        drive(task_transactions.failed(run, None, None), call_nothing)
         if not run.is_current():
             return LOST, None
         if code == FAILED or (code == CHOSEN_FAILED and output.is_failed()):

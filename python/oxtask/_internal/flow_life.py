@@ -14,6 +14,7 @@ from oxtask import _core
 from oxtask._internal import (
     flow_cancel,
     flow_parameters,
+    flow_results,
     flow_signals,
     inputs,
     log_lines,
@@ -207,6 +208,7 @@ def finish(running: FlowRunning, state: State[Any]) -> Steps:
     """Let the run enter its last state, and call the hooks that belong to it."""
     if running.is_interrupted:
         yield from _entered(running, engine_state(StateType.CANCELLING, message=state.message))
+    yield from flow_results.keep(running, state)
     yield from _entered(running, state)
     log_lines.finished(running.log, running.flow)
     return False

@@ -7,7 +7,8 @@ from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from oxtask._internal import flow_cancel, flow_parameters, run_history
+from oxtask import _core
+from oxtask._internal import flow_cancel, flow_parameters, keeping, run_history
 from oxtask._internal.ids import new_id
 from oxtask._internal.state import engine_state
 from oxtask._internal.state_types import StateType
@@ -61,6 +62,7 @@ class FlowRunning:
         log: The record with the states that the run went through.
         parent: The record of the flow run in which the flow was called, if there is one.
         log_prints: Whether prints become log lines.
+        keeping: Whether results are kept, and where, once an attempt has begun.
         value: What the function returned in this attempt, with states in place of futures.
         was_generator: Whether the function returned a generator; ``value`` is then its list.
         error: What the run is to raise.
@@ -107,6 +109,7 @@ class FlowRunning:
         run_history.flow_begun(self.log)
         self.value: Any = None
         self.thread_id = 0
+        self.keeping: keeping.Keeping | None = None
         self.was_generator = False
         self.error: BaseException | None = None
         self.is_out_of_time = self.is_closed = False
@@ -137,17 +140,26 @@ class FlowRunning:
     @contextmanager
     def entered(self, runner: TaskRunner[Any] | None) -> Generator[None, None, None]:
         """Enter the context of the next attempt."""
+        own = self.keeping = keeping.of_flow(self.flow)
         self._context = context = FlowRunContext(
             flow=self.flow,
             flow_run=self.record,
             task_runner=runner,
             parameters=self.parameters,
             log_prints=self.log_prints,
-            persist_result=bool(self.flow.persist_result),
+            persist_result=own.persists,
             is_async=self.flow.isasync,
         )
-        with tags(*self._tags) if self._tags else nullcontext(), context:
-            yield
+        context._keeping = own
+        token = None
+        if keeping.is_decided() or own.persists or self.flow.persist_result is False:
+            token = _core.current_keeping.set(own)
+        try:
+            with tags(*self._tags) if self._tags else nullcontext(), context:
+                yield
+        finally:
+            if token is not None:
+                _core.current_keeping.reset(token)
 
     @property
     def runner(self) -> TaskRunner[Any] | None:

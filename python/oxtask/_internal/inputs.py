@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from oxtask import _core
 from oxtask._internal.state import State, is_state
 from oxtask._internal.task_runs import (
+    CACHED,
     CANCELLED,
     CHOSEN,
     CHOSEN_FAILED,
@@ -183,7 +184,7 @@ def future_value(future: Any, *, allow_failed: bool) -> Any:
     if not future.done():
         future.wait()
     code, output = future._peek()
-    if code == COMPLETED:
+    if code in {COMPLETED, CACHED}:
         return output
     if code in {CHOSEN, CHOSEN_FAILED}:
         return state_value(output, allow_failed=allow_failed, upstream=future)

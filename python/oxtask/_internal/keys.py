@@ -42,6 +42,7 @@ def refused(path: str, kind: type, reason: str) -> HashError:
         f"{reason}"
     )
     error.path = path
+    error.kind = kind
     return error
 
 

@@ -14,6 +14,7 @@ from oxtask._core import frame_of
 from oxtask._internal import plan_watch
 from oxtask._internal.task_runs import NOT_READY, RunLog, final_state, log_of
 from oxtask._internal.text import short_repr
+from oxtask.exceptions import HashError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,6 +164,20 @@ def condition_failed(log: RunLog[Any], task: TaskMachinery, error: Exception) ->
     """Write that a retry condition raised."""
     text = "An error was encountered while running `retry_condition_fn`; the run is not retried"
     write(log, task, ERROR, text, error)
+
+
+def key_failed(log: RunLog[Any], task: TaskMachinery, error: Exception) -> None:
+    """Write that a run has no cache key, and goes on without."""
+    text = "Error encountered when computing cache key - result will not be cached."
+    if isinstance(error.__cause__, HashError):
+        write(log, task, ERROR, f"{text} {error}")
+    else:
+        write(log, task, ERROR, text, error)
+
+
+def error_not_stored(log: RunLog[Any], task: TaskMachinery, error: Exception) -> None:
+    """Write that the exception with which a run failed could not be stored."""
+    write(log, task, WARNING, f"The exception of the run could not be stored: {error}")
 
 
 # --- hooks ----------------------------------------------------------------------------------------

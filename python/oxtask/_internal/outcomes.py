@@ -8,6 +8,7 @@ from oxtask import _core
 from oxtask._internal.interruptions import FlowInterrupted
 from oxtask._internal.run_history import observe
 from oxtask._internal.task_runs import (
+    CACHED,
     CANCELLED,
     CHOSEN,
     CHOSEN_FAILED,
@@ -49,7 +50,7 @@ def outcome_of(future: Any, raise_on_failure: bool) -> Any:
     """
     code, output = future._peek()
     try:
-        if code == COMPLETED:
+        if code in {COMPLETED, CACHED}:
             return output
         if code in {CHOSEN, CHOSEN_FAILED}:
             return output._value(raise_on_failure)
@@ -105,8 +106,8 @@ def _name(future: Any) -> str:
 def describe(future: Any) -> str:
     """Return the ``repr`` of a future."""
     code = future._peek()[0]
-    words = {COMPLETED: "completed", CANCELLED: "cancelled", NOT_READY: "not ready"}
-    words |= {RUNNING: "running", DELAYED: "awaiting retry"}
+    words = {COMPLETED: "completed", CACHED: "cached", CANCELLED: "cancelled"}
+    words |= {NOT_READY: "not ready", RUNNING: "running", DELAYED: "awaiting retry"}
     word = words.get(code, "pending" if code > CHOSEN_FAILED else "failed")
     return (
         f"<TaskRunFuture of {future._task.name!r}, {word}, task_run_id={str(future.task_run_id)!r}>"

@@ -33,6 +33,10 @@ _settings_with_prints: list[Settings] = []
 """The settings that hold somewhere and say that prints are logged."""
 
 
+_settings_with_results: list[Settings] = []
+"""The settings that hold somewhere and say that results are kept."""
+
+
 _limited_kinds: set[str] = set()
 """Holds ``"tag"`` while there is a concurrency limit for task runs with some tag."""
 
@@ -64,6 +68,16 @@ def prints_may_be_logged() -> bool:
     )
 
 
+def results_may_be_kept() -> bool:
+    """Tell whether some settings ask for the results of tasks that do not say to be kept."""
+    return bool(_settings_with_results) or _keeps_results(get_current_settings())
+
+
+def _keeps_results(settings: Settings) -> bool:
+    of_tasks: bool | None = settings.tasks.default_persist_result
+    return settings.results.persist_by_default if of_tasks is None else of_tasks
+
+
 def expect_tag_limits(are_there: bool) -> None:
     """Take note that there are concurrency limits for tags, or that there are none any more."""
     if are_there != tags_may_be_limited():
@@ -77,13 +91,18 @@ def tags_may_be_limited() -> bool:
 
 
 def _settings_changed(settings: Settings, *, is_begin: bool) -> None:
-    if settings.logging.log_prints:
-        if is_begin:
-            _settings_with_prints.append(settings)
-        elif settings in _settings_with_prints:
-            _settings_with_prints.remove(settings)
-        forget()
-    elif settings.tasks.track_inputs:
+    is_special = settings.tasks.track_inputs
+    for known, counts in (
+        (_settings_with_prints, settings.logging.log_prints),
+        (_settings_with_results, _keeps_results(settings)),
+    ):
+        if counts:
+            is_special = True
+            if is_begin:
+                known.append(settings)
+            elif settings in known:
+                known.remove(settings)
+    if is_special:
         forget()
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from oxtask._internal.templates import filled
 from oxtask._internal.text import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from string import Formatter
 
 
 def custom_name(template: str | Callable[..., str], parameters: dict[str, Any], option: str) -> str:
@@ -26,8 +26,7 @@ def custom_name(template: str | Callable[..., str], parameters: dict[str, Any], 
         TypeError: If the template is neither, or the function returns anything but a string.
     """
     if isinstance(template, str):
-        name: str = _formatter().vformat(template, (), parameters)
-        return name
+        return filled(template, parameters)
     if not callable(template):
         msg = f"Expected string or callable for '{option}'; got {type(template).__name__} instead."
         raise TypeError(msg)
@@ -47,26 +46,3 @@ def custom_name(template: str | Callable[..., str], parameters: dict[str, Any], 
         )
         raise TypeError(msg)
     return made
-
-
-def _formatter() -> Formatter:
-    # What `string.Formatter` itself takes names apart with.
-    from _string import (  # type: ignore[import-not-found] # noqa: PLC0415 - start-up time
-        formatter_field_name_split,
-    )
-    from string import Formatter  # noqa: PLC0415
-
-    class NameFormatter(Formatter):
-        """`str.format` without a way into the inside of objects."""
-
-        def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
-            _, steps = formatter_field_name_split(field_name)
-            if any(is_attribute and name.startswith("_") for is_attribute, name in steps):
-                msg = (
-                    f"the template field {field_name!r} reaches for an attribute that begins with "
-                    "an underscore; name a parameter or a public attribute of one"
-                )
-                raise ValueError(msg)
-            return super().get_field(field_name, args, kwargs)
-
-    return NameFormatter()

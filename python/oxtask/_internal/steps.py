@@ -43,6 +43,12 @@ class Wait(NamedTuple):
     lease: Lease
 
 
+class Work(NamedTuple):
+    """A step: something that calls hooks and stores; see `transactions.settling`."""
+
+    begin: Callable[[Any], Coroutine[Any, Any, Any]]
+
+
 def drive(steps: Steps, body: Callable[[Body], Any]) -> Any:
     """Carry out the steps on this thread; async hooks run on an event loop of their own.
 
@@ -64,10 +70,14 @@ def drive(steps: Steps, body: Callable[[Body], Any]) -> Any:
             resume, value = steps.throw, error
 
 
-def call_step(step: Call | Wait) -> Any:
+def call_step(step: Call | Wait | Work) -> Any:
     """Call a hook or a condition; what it returns is run to its end if it is awaitable."""
     if isinstance(step, Wait):
         return step.lease.wait()
+    if isinstance(step, Work):
+        from oxtask._internal.transactions import settling  # noqa: PLC0415 - start-up time
+
+        return settling.drive(step.begin(settling.BLOCKING))
     result = step.function(*step.args)
     return run_awaitable(result) if hasattr(result, "__await__") else result
 
@@ -89,10 +99,14 @@ async def adrive(steps: Steps, body: Callable[[Body], Coroutine[Any, Any, Any]])
             resume, value = steps.throw, error
 
 
-async def acall_step(step: Call | Wait) -> Any:
+async def acall_step(step: Call | Wait | Work) -> Any:
     """Call a hook or a condition, and await what it returns if it is awaitable."""
     if isinstance(step, Wait):
         return await step.lease.wait_async()
+    if isinstance(step, Work):
+        from oxtask._internal.transactions import settling  # noqa: PLC0415 - start-up time
+
+        return await step.begin(settling.AWAITING)
     result = step.function(*step.args)
     return await result if hasattr(result, "__await__") else result
 

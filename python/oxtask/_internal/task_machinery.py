@@ -14,6 +14,7 @@ from oxtask._internal.task_background import TaskBackground
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
 
     from typing_extensions import Self
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         StateHookCallable,
         TaskRunNameValueOrCallable,
     )
+    from oxtask.cache_policies import CachePolicy
     from oxtask.utilities.callables import SignaturePlan
 
 
@@ -47,8 +49,16 @@ class TaskMachinery(TaskBackground, _core.TaskBase):
         on_completion_hooks: list[StateHookCallable]
         on_failure_hooks: list[StateHookCallable]
         on_running_hooks: list[StateHookCallable]
+        persist_result: bool | None
+        result_storage: Any
+        result_serializer: Any
+        result_storage_key: str | None
+        cache_result_in_memory: bool
+        cache_expiration: timedelta | None
+        refresh_cache: bool | None
         on_rollback_hooks: list[Callable[[Any], None]]
         on_commit_hooks: list[Callable[[Any], None]]
+        _policy: Any
         _given: dict[str, Any]
         _descriptor: type | None
         _receiver: Any
@@ -62,6 +72,17 @@ class TaskMachinery(TaskBackground, _core.TaskBase):
         from oxtask._internal.functions import source_of  # noqa: PLC0415 - start-up time
 
         return source_of(self.__dict__["__wrapped__"])
+
+    @property
+    def cache_policy(self) -> CachePolicy | None:
+        """How the key of the cache is made; ``None`` for a task with a ``result_storage_key``."""
+        from oxtask._internal.caching_options import policy_of  # noqa: PLC0415 - start-up time
+
+        return policy_of(self._policy)
+
+    @cache_policy.setter
+    def cache_policy(self, policy: CachePolicy | None) -> None:
+        self.__dict__["_policy"] = policy
 
     if not TYPE_CHECKING:  # else every name could be set for type checkers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Union
 
-from oxtask._internal import functions, option_checks
+from oxtask._internal import caching_options, functions, option_checks
 from oxtask._internal.light_typing import Protocol, TypedDict
 from oxtask._internal.option_signatures import option_names
 from oxtask._internal.text import short_repr
@@ -79,6 +79,7 @@ class TaskOptions(TypedDict, total=False):
     retry_condition_fn: RetryConditionCallable | None
     viz_return_value: Any
     asset_deps: Iterable[Any] | None
+    hash_ignore: Iterable[str] | None
 
 
 class DecoratorOptions(TaskOptions, total=False):
@@ -148,6 +149,9 @@ def checked(fn: Any, options: dict[str, Any]) -> dict[str, Any]:
         retry_delay_seconds=_retry_delays(options["retry_delay_seconds"], retries),
         timeout_seconds=option_checks.timeout(options["timeout_seconds"]),
     )
+    del attributes["cache_policy"]
+    attributes.update(caching_options.decided(attributes["name"], options))
+    attributes["hash_ignore"] = caching_options.ignored(options["hash_ignore"])
     option_checks.jitter(options["retry_jitter_factor"])
     option_checks.storage(options["result_storage"])
     _check_condition(options["retry_condition_fn"])

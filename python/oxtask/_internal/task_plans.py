@@ -55,7 +55,13 @@ def _parts(task: TaskMachinery) -> tuple[Callable[..., Any], dict[str, Any]]:
         "delays": delays if isinstance(delays, list) else [delays],
         "jitter": task.retry_jitter_factor or 0.0,
         "has_timeout": task.timeout_seconds is not None,
-        "hooks": [task.on_completion_hooks, task.on_failure_hooks, task.on_running_hooks],
+        "hooks": [
+            task.on_completion_hooks,
+            task.on_failure_hooks,
+            task.on_running_hooks,
+            task.on_commit_hooks,
+            task.on_rollback_hooks,
+        ],
         "names": [sys.intern(name) for name, _ in named],
         "positional": sum(kind <= POSITIONAL_OR_KEYWORD for _, kind in named),
         "positional_only": sum(kind == POSITIONAL_ONLY for _, kind in named),
@@ -90,6 +96,8 @@ def is_rich(task: TaskMachinery) -> bool:
         or task.retry_condition_fn is not None
         or task.log_prints
         or (task.log_prints is None and plan_watch.prints_may_be_logged())
+        or task.persist_result
+        or (task.persist_result is None and plan_watch.results_may_be_kept())
         or plan_watch.tags_may_be_limited()
         or log_lines.is_on(log_lines.INFO)
         or tracks_inputs()

@@ -24,13 +24,25 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from oxtask._core import Run, TaskRunFuture
+    from oxtask._internal.keeping import Keeping
     from oxtask._internal.slots import Lease
     from oxtask._internal.subflow_tracking import Tracking
+    from oxtask._internal.task_transactions import Kept
     from oxtask.states import State
 
 RecordT = TypeVar("RecordT", bound=RunRecord)
 
-COMPLETED, FAILED, TIMED_OUT, CRASHED, CANCELLED, NOT_READY, CHOSEN, CHOSEN_FAILED = range(8)
+(
+    COMPLETED,
+    FAILED,
+    TIMED_OUT,
+    CRASHED,
+    CANCELLED,
+    NOT_READY,
+    CHOSEN,
+    CHOSEN_FAILED,
+    CACHED,
+) = range(9)
 """How a run ended, as the core counts; see `outcome` in `_core.pyi`."""
 WAITING, RUNNING, DELAYED = 10, 11, 12
 """Where a run is that has not ended."""
@@ -61,15 +73,19 @@ class RunLog(Generic[RecordT]):
         record: The record of a task run or a flow run.
         history: Its states, the current one last.
         hook_error: What a hook raised that tears down the caller, when the run had ended.
+        keeping: Whether the result is kept, and where, if the attempt has decided that.
+        kept: The transaction of the attempt, if it has one.
         slots: What the run holds of concurrency limits, or waits for.
         tracking: Of a flow run that was called in another, where it belongs there.
     """
 
-    __slots__ = ("history", "hook_error", "record", "slots", "tracking")
+    __slots__ = ("history", "hook_error", "keeping", "kept", "record", "slots", "tracking")
 
     def __init__(self, record: RecordT) -> None:
         self.record = record
         self.hook_error: BaseException | None = None
+        self.keeping: Keeping | None = None
+        self.kept: Kept | None = None
         self.slots: Lease | None = None
         self.tracking: Tracking | None = None
         self.history: list[State[Any]] = []
@@ -91,6 +107,11 @@ class RunLog(Generic[RecordT]):
             # In this order: a signal may come between the two, and the record has the last word.
             self.append(state)
             self.record.enter_state(state)
+
+    def overrule(self, state: State[Any]) -> None:
+        """Let a run that has ended enter a state that says what came of it afterwards."""
+        self.append(state)
+        self.record.enter_state(state)
 
     def append(self, state: State[Any]) -> None:
         """Take a state that the run has entered into its history."""
@@ -194,14 +215,24 @@ def _is_end(state: State[Any] | None, code: int, output: Any) -> bool:
     return state is output or state.is_final()
 
 
-def final_state(code: int, output: Any, ended: int) -> State[Any]:
-    """Return the state of a run that ended so."""
+def final_state(
+    code: int, output: Any, ended: int, record: ResultRecord[Any] | None = None
+) -> State[Any]:
+    """Return the state of a run that ended so.
+
+    Args:
+        code: How it ended.
+        output: Its value, or what it failed with.
+        ended: When, in Unix nanoseconds.
+        record: The value as it is stored, if it is.
+    """
     from oxtask._internal import state_conversions as conversions  # noqa: PLC0415 - start-up time
 
-    if code == COMPLETED:
+    if code in {COMPLETED, CACHED}:
         details = None if is_trackable(output) else _UNTRACKABLE
-        data = ResultRecord(output)
-        return engine_state(StateType.COMPLETED, timestamp=ended, data=data, details=details)
+        data = ResultRecord(output) if record is None else record
+        name = "Cached" if code == CACHED else None
+        return engine_state(StateType.COMPLETED, name, timestamp=ended, data=data, details=details)
     if code == FAILED:
         message = "Task run encountered an exception"
         return conversions.exception_to_failed_state(output, message, timestamp=ended)
@@ -244,4 +275,9 @@ def context_of(run: Run) -> dict[str, Any]:
         "parameters": task._bind(*run.arguments),
         "log_prints": task._logs_prints(),
         "start_time": None if state is None else state.timestamp,
+        **({} if log.keeping is None else _kept_fields(log.keeping)),
     }
+
+
+def _kept_fields(own: Keeping) -> dict[str, Any]:
+    return {"result_store": own.store, "persist_result": own.persists}

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from oxtask._internal.task_options import HOOK_OPTIONS, TaskOptions, check_names, checked
+from oxtask.utilities.annotations import NotSet
 
 if TYPE_CHECKING:
     from oxtask._internal.task_machinery import TaskMachinery
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 def with_options(task: TaskT, options: dict[str, Any]) -> TaskT:
     """Return a task like this one with some options replaced."""
     check_names("with_options", options, TaskOptions)
+    if options.get("cache_policy") is NotSet:
+        del options["cache_policy"]
     given = {**task._given, **_current(task), **options}
     if given["cache_result_in_memory"] is None:
         given["cache_result_in_memory"] = task._given["cache_result_in_memory"]

@@ -164,6 +164,11 @@ BOOLEAN = Kind(
     _boolean,
     to_text=lambda stored: "true" if stored else "false",
 )
+BOOLEAN_OR_NONE = Kind(
+    "true, false or 'none'",
+    _or_none(_boolean),
+    to_text=lambda stored: "none" if stored is None else "true" if stored else "false",
+)
 COUNT = Kind("a whole number, 0 or more", _at_least(0))
 POSITIVE_COUNT_OR_NONE = Kind(
     "a whole number, 1 or more, or 'none'",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from oxtask._internal.text import short_repr
 from oxtask.settings.kinds import (
     BOOLEAN,
+    BOOLEAN_OR_NONE,
     COUNT,
     DIRECTORY,
     DIRECTORY_OR_NONE,
@@ -90,6 +91,9 @@ class ResultsSettings(SettingsGroup):
     persist_by_default: bool = declare(
         BOOLEAN, False, "Persist the results of runs that do not say."
     )
+    on_persist_error: str = declare(
+        one_of("fail", "warn"), "fail", "What a storage that fails does to the run; a task run."
+    )
     default_serializer: str = declare(
         TEXT, "pickle", "The type of the serializer of results that do not say."
     )
@@ -128,6 +132,11 @@ class TasksSettings(SettingsGroup):
         BOOLEAN, False, "A task that does not name a cache policy has none."
     )
     disable_caching: bool = declare(BOOLEAN, False, "No task is cached, whatever it says.")
+    default_persist_result: bool | None = declare(
+        BOOLEAN_OR_NONE,
+        None,
+        "Persist the results of task runs that do not say; `none` for what their flow does.",
+    )
     refresh_cache: bool = declare(
         BOOLEAN, False, "Compute and store anew, in tasks that do not say."
     )

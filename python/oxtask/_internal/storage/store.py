@@ -281,10 +281,12 @@ class ResultStore(StoreLocks):
         That is with its storage, serializer and memory cache flag, the lock manager of its cache
         policy or else of the current transaction, and where its cache policy keeps metadata.
         """
-        from oxtask.transactions import get_transaction  # noqa: PLC0415 - it uses stores
+        from oxtask._internal.transactions.base import (  # noqa: PLC0415 - it uses stores
+            current_transaction,
+        )
 
         update: dict[str, Any] = {"cache_result_in_memory": task.cache_result_in_memory}
-        current = get_transaction()
+        current = current_transaction()
         if current is not None and current.store is not None:
             update["lock_manager"] = current.store.lock_manager
         policy: Any = getattr(task, "cache_policy", None)

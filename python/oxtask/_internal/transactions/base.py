@@ -15,6 +15,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from oxtask import _core
 from oxtask._internal.text import short_repr
 from oxtask._internal.transactions import settling
 from oxtask._internal.transactions.kinds import (
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from contextvars import Token
 
+    from oxtask._core import Run
     from oxtask._internal.transactions.settling import Calls
     from oxtask.results import ResultStore
 
@@ -55,9 +57,40 @@ _FIELDS = (
 )
 
 
-def get_transaction() -> BaseTransaction | None:
-    """Return the innermost transaction this code is in, or ``None``."""
+def current_transaction() -> BaseTransaction | None:
+    """Return the innermost transaction that was entered around this code, or ``None``."""
     return _current.get()
+
+
+def get_transaction() -> BaseTransaction | None:
+    """Return the innermost transaction this code is in, or ``None``.
+
+    The body of a task is always in one.
+    """
+    found = _current.get()
+    if found is not None:
+        return found
+    run = _core.current_run.get(None)
+    return transaction_of(run) if isinstance(run, _core.Run) else None
+
+
+def transaction_of(run: Run) -> BaseTransaction | None:
+    """Return the transaction of a run whose body is under way; it gets one if it has none.
+
+    `oxtask._internal.task_transactions` leaves it when the attempt ends.
+    """
+    found: BaseTransaction | None = run.transaction
+    if found is not None or not run.is_current():
+        return found
+    from oxtask.transactions import AsyncTransaction, Transaction  # noqa: PLC0415 - circular
+
+    made = (AsyncTransaction if run.task.isasync else Transaction)(logger=RunLogger(run))
+    settling.drive(made._enter(settling.BLOCKING, parent=None, is_shown=False))
+    with ADOPTION:  # threads of the body may ask at the same time
+        found = run.transaction
+        if found is None:
+            run.set_transaction(made)
+    return made if found is None else found
 
 
 class BaseTransaction:
@@ -116,6 +149,8 @@ class BaseTransaction:
         self._found: ResultRecord[Any] | None = None
         self._parent: BaseTransaction | None = None
         self._token: Token[BaseTransaction | None] | None = None
+        self._keeping_token: Token[Any] | None = None
+        self._is_entered = False
         self._settling: Future[None] | None = None
         self._begin_anew(None)
 
@@ -168,7 +203,7 @@ class BaseTransaction:
     @classmethod
     def get_active(cls) -> BaseTransaction | None:
         """Return the innermost transaction this code is in, or ``None``."""
-        return _current.get()
+        return get_transaction()
 
     def get_parent(self) -> BaseTransaction | None:
         """Return the transaction in which this one was entered, or ``None``."""
@@ -255,10 +290,21 @@ class BaseTransaction:
 
     # --- entering and leaving ---------------------------------------------------------------------
 
-    async def _enter(self, calls: Calls) -> None:
-        if self._token is not None:
+    async def _enter(
+        self, calls: Calls, parent: BaseTransaction | None = _MISSING, *, is_shown: bool = True
+    ) -> None:
+        """Enter the transaction.
+
+        Args:
+            calls: How hooks and stores are called.
+            parent: The transaction around it; by default the one this code is in.
+            is_shown: Whether the code that follows finds it in its context.
+        """
+        if self._is_entered:
             raise RuntimeError("Context already entered. Use another transaction inside this one.")
-        parent = self._parent = _current.get()
+        if parent is _MISSING:
+            parent = get_transaction()
+        self._parent = parent
         with ADOPTION:
             self._is_adoptable = (
                 parent is not None and parent._settling is None and parent.state not in FINAL
@@ -269,7 +315,7 @@ class BaseTransaction:
         )
         # Locks held around this transaction are its own too, or it would wait for ever.
         is_inside = self._is_adoptable or (
-            parent is not None and (parent._token is not None or parent._settling is not None)
+            parent is not None and (parent._is_entered or parent._settling is not None)
         )
         self._begin_anew(parent._tree if parent is not None and is_inside else None)
         if self.commit_mode is None:
@@ -287,7 +333,11 @@ class BaseTransaction:
         except BaseException:
             self._release()
             raise
-        self._token = _current.set(self)
+        self._is_entered = True
+        if is_shown:
+            self._token = _current.set(self)
+            if _core.current_keeping.get(None) is None:
+                self._keeping_token = _core.current_keeping.set(False)
 
     async def _begin(self, calls: Calls) -> None:
         store, key = self.store, self.key
@@ -318,11 +368,11 @@ class BaseTransaction:
             self.state = TransactionState.COMMITTED
 
     async def _leave(self, calls: Calls, error: BaseException | None) -> None:
-        if self._token is None:
+        if not self._is_entered:
             raise RuntimeError(
                 "Asymmetric use of context. It was left without having been entered."
             )
-        token, self._token = self._token, None
+        self._is_entered = False
         try:
             if error is not None or self._is_doomed:
                 await self._rollback(calls)
@@ -330,10 +380,7 @@ class BaseTransaction:
                 is_off = self.commit_mode == CommitMode.OFF and self._parent is None
                 await (self._rollback(calls) if is_off else self._commit(calls))
         finally:
-            try:
-                _current.reset(token)
-            except ValueError:  # left in another context than entered: a fixture, a generator
-                _current.set(self._parent)
+            self._hide()
             if self.state in FINAL:
                 self._release()
         parent = self._parent
@@ -344,6 +391,20 @@ class BaseTransaction:
                 f"The transaction with key {short_repr(self.key)} was not committed: "
                 f"{short_repr(self.error)}"
             ) from self.error
+
+    def _hide(self) -> None:
+        """Let the context be as it was before."""
+        for name, variable, before in (
+            ("_token", _current, self._parent),
+            ("_keeping_token", _core.current_keeping, None),
+        ):
+            token = getattr(self, name)
+            setattr(self, name, None)
+            if token is not None:
+                try:
+                    variable.reset(token)
+                except ValueError:  # left in another context than entered: a fixture, a generator
+                    variable.set(before)
 
     async def _is_adopted(self, calls: Calls) -> bool:
         """Leave the rest to the parent, if it has one that can still see to it."""
@@ -392,3 +453,17 @@ def default_logger() -> Any:
         return get_run_logger()
     except MissingContextError:
         return get_logger("transactions")
+
+
+class RunLogger:
+    """The logger of a run, made when something is logged."""
+
+    def __init__(self, run: Run) -> None:
+        self._future = run.future
+
+    def __getattr__(self, name: str) -> Any:
+        from oxtask._internal.task_runs import log_of  # noqa: PLC0415 - start-up time
+        from oxtask.logging import task_run_logger  # noqa: PLC0415
+
+        future = self._future
+        return getattr(task_run_logger(log_of(future).record, future._task), name)

@@ -7,6 +7,8 @@ use crate::sync::Mutex;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     Completed,
+    /// Completed with a value that was found: the body did not run.
+    Cached,
     Failed,
     TimedOut,
     Crashed,
@@ -21,7 +23,12 @@ pub enum Outcome {
 
 impl Outcome {
     pub fn is_failure(self) -> bool {
-        !matches!(self, Self::Completed | Self::Chosen { failed: false })
+        !matches!(self, Self::Completed | Self::Cached | Self::Chosen { failed: false })
+    }
+
+    /// Whether the output is the value that the run resulted in.
+    pub fn has_value(self) -> bool {
+        matches!(self, Self::Completed | Self::Cached)
     }
 }
 

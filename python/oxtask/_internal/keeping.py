@@ -1,0 +1,113 @@
+"""Whether the results of runs are kept, and in which store: what the runs around have decided.
+
+`_core.current_keeping` holds a `Keeping` in the runs that have decided something, and is set inside
+transactions too: there no run is left to the core alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from oxtask import _core
+from oxtask.settings import get_current_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oxtask._internal.storage.store import ResultStore
+    from oxtask.settings import Settings
+
+
+class Keeping:
+    """What a run has decided about results, for itself and for the runs in it.
+
+    Attributes:
+        persists: Whether results are kept.
+    """
+
+    __slots__ = ("_for_tasks", "_make_store", "_store", "persists")
+
+    def __init__(self, persists: bool, make_store: Callable[[], ResultStore]) -> None:
+        self.persists = persists
+        self._make_store = make_store
+        self._store: ResultStore | None = None
+        self._for_tasks: ResultStore | None = None
+
+    @property
+    def store(self) -> ResultStore:
+        """The store, made when it is first asked for."""
+        if self._store is None:
+            self._store = self._make_store()
+        return self._store
+
+    def store_for(self, task: Any) -> ResultStore:
+        """Return the store for the runs of a task.
+
+        Tasks without a say of their own share one.
+        """
+        from oxtask._internal.transactions.base import (  # noqa: PLC0415 - start-up time
+            current_transaction,
+        )
+
+        policy = task.cache_policy
+        if (
+            task.result_storage is not None
+            or task.result_serializer is not None
+            or not task.cache_result_in_memory
+            or getattr(policy, "lock_manager", None) is not None
+            or getattr(policy, "key_storage", None) is not None
+            or getattr(current_transaction(), "store", None) is not None
+        ):
+            own: ResultStore = self.store.update_for_task(task, _sync=True)
+            return own
+        if self._for_tasks is None:
+            self._for_tasks = self.store.update_for_task(task, _sync=True)
+        return self._for_tasks
+
+
+def current() -> Keeping:
+    """Return what the runs around have decided; outside of runs it is up to the settings."""
+    found: Keeping | None = _core.current_keeping.get(None)
+    return found or _of_settings()
+
+
+def is_decided() -> bool:
+    """Tell whether the runs around have decided something, or a transaction is open."""
+    return _core.current_keeping.get(None) is not None
+
+
+def of_flow(flow: Any) -> Keeping:
+    """Return what a run of a flow decides that is called here."""
+    outer = current()
+    persists = outer.persists if flow.persist_result is None else flow.persist_result
+    return Keeping(bool(persists), lambda: outer.store.update_for_flow(flow, _sync=True))
+
+
+def of_task(task: Any) -> Keeping:
+    """Return what a run of a task decides, in the context it was submitted in."""
+    outer = current()
+    persists = task.persist_result
+    if persists is None:
+        persists = get_current_settings().tasks.default_persist_result
+    if persists is None:
+        persists = outer.persists
+    return Keeping(bool(persists), lambda: outer.store_for(task))
+
+
+_known: list[tuple[Settings, Keeping]] = []
+
+
+def _of_settings() -> Keeping:
+    settings = get_current_settings()
+    for known, keeping in _known:
+        if known is settings:
+            return keeping
+    keeping = Keeping(settings.results.persist_by_default, _new_store)
+    _known[:] = [(settings, keeping)]
+    return keeping
+
+
+def _new_store() -> ResultStore:
+    from oxtask.results import ResultStore  # noqa: PLC0415 - start-up time
+
+    return ResultStore()

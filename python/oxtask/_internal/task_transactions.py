@@ -1,0 +1,217 @@
+"""The transaction of an attempt of a task run: what is found in the cache, and what is stored.
+
+An attempt has one if its result is kept, its task has hooks on it, or it runs inside another one.
+Any other attempt gets one when its body asks for it: see `transaction_of`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from oxtask import _core
+from oxtask._internal import cache_keys, keeping, log_lines
+from oxtask._internal.state import engine_state
+from oxtask._internal.state_types import StateType
+from oxtask._internal.steps import Work
+from oxtask._internal.transactions.base import (
+    RunLogger,
+    current_transaction,
+    transaction_of,
+)
+from oxtask.exceptions import ResultPersistenceError, ResultStoreError
+from oxtask.settings import get_current_settings
+from oxtask.utilities.annotations import NotSet
+
+if TYPE_CHECKING:
+    from oxtask._core import Run
+    from oxtask._internal.keeping import Keeping
+    from oxtask._internal.steps import Steps
+    from oxtask._internal.task_machinery import TaskMachinery
+    from oxtask._internal.task_runs import RunLog
+    from oxtask._internal.transactions.base import BaseTransaction
+    from oxtask.results import ResultRecord
+
+
+class Kept:
+    """The transaction of an attempt.
+
+    Attributes:
+        keeping: Whether the result is kept, and where.
+        transaction: The transaction.
+        record: What was found, or what is stored.
+    """
+
+    __slots__ = ("_is_open", "keeping", "record", "transaction")
+
+    def __init__(self, own: Keeping, transaction: BaseTransaction) -> None:
+        self.keeping = own
+        self.transaction = transaction
+        self.record: ResultRecord[Any] | None = None
+        self._is_open = True
+
+    def stage(self, log: RunLog[Any], task: TaskMachinery, value: Any) -> None:
+        """Give the transaction the value of the run, and the hooks of its task."""
+        staged = value
+        if self.keeping.persists:
+            staged = self.record = self.keeping.store.create_result_record(
+                value, self.transaction.key, _expiration(task)
+            )
+        self.transaction.stage(
+            staged,
+            on_rollback_hooks=[_Noting(log), *task.on_rollback_hooks],
+            on_commit_hooks=task.on_commit_hooks,
+        )
+
+    def leave(self, error: BaseException | None) -> Steps:
+        """Leave the transaction: commit it or hand it to the one around it; roll it back if bad.
+
+        Nothing happens a second time, as when a deadline has ended the run.
+        """
+        if self._is_open:
+            self._is_open = False
+            yield Work(lambda calls: self.transaction._leave(calls, error))
+
+
+class _Noting:
+    """A rollback hook: lets the history of a run tell that it was rolled back."""
+
+    log_on_run = False
+
+    def __init__(self, log: RunLog[Any]) -> None:
+        self._log = log
+
+    def __call__(self, _: BaseTransaction) -> None:
+        self._log.overrule(engine_state(StateType.COMPLETED, "RolledBack"))
+
+
+def _expiration(task: TaskMachinery) -> Any:
+    if task.cache_expiration is None:
+        return None
+    from oxtask._internal.times import utc_now  # noqa: PLC0415 - start-up time
+
+    return utc_now() + task.cache_expiration
+
+
+def begin(run: Run, log: RunLog[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
+    """Open the transaction of an attempt, if it needs one.
+
+    Returns:
+        The transaction, entered, as a `Kept`, or ``None``.
+    """
+    task: TaskMachinery = run.task
+    own, parent = keeping.of_task(task), _parent_of(run)
+    if keeping.is_decided() or own.persists:
+        _core.current_keeping.set(own)
+    is_needed = own.persists or task.on_commit_hooks or task.on_rollback_hooks
+    if not is_needed and parent is None:
+        return None
+    from oxtask.transactions import AsyncTransaction, Transaction  # noqa: PLC0415 - start-up time
+
+    options: dict[str, Any] = {"logger": RunLogger(run)}
+    if own.persists:
+        # It may be of no use: the key is asked for only now.
+        if parent is None and own.persists:
+            parent = _outer_transaction(run)
+        log.keeping = own
+        parameters = task._bind(args, kwargs)
+        key = yield from cache_keys.key_of(run, log, task, own, parameters)
+        is_new = key is None or task.isgenerator or _is_refreshed(task)
+        options.update(
+            store=own.store,
+            key=own.store.storage_key_fn() if key is None else own.store._normal(key),
+            overwrite=is_new,
+        )
+        level = getattr(task.cache_policy, "isolation_level", None)
+        if level is not None:
+            options["isolation_level"] = level
+    elif parent is None:
+        parent = _outer_transaction(run)
+    transaction = (AsyncTransaction if task.isasync else Transaction)(**options)
+    yield Work(lambda calls: transaction._enter(calls, parent=parent))
+    kept = log.kept = Kept(own, transaction)
+    if transaction.is_committed():
+        kept.record = transaction._read()
+    return kept
+
+
+def _is_refreshed(task: TaskMachinery) -> bool:
+    if task.refresh_cache is None:
+        return bool(get_current_settings().tasks.refresh_cache)
+    return task.refresh_cache
+
+
+def _parent_of(run: Run) -> BaseTransaction | None:
+    """Return the transaction that a run is in."""
+    found = current_transaction()
+    if found is None:
+        outer = _outer_run(run)
+        found = None if outer is None else outer.transaction
+    return found
+
+
+def _outer_transaction(run: Run) -> BaseTransaction | None:
+    """Return the transaction of the run in which a run was called; it gets one if it has none."""
+    outer = _outer_run(run)
+    return None if outer is None else transaction_of(outer)
+
+
+def _outer_run(run: Run) -> Run | None:
+    outer = None if run.context is None else run.context.get(_core.current_run)
+    return outer if isinstance(outer, _core.Run) else None
+
+
+# --- the end of an attempt ------------------------------------------------------------------------
+
+
+def failed(run: Run, log: RunLog[Any] | None, error: BaseException | None) -> Steps:
+    """Roll back what an attempt did that did not end well."""
+    error = error or RuntimeError("the run did not complete")
+    if log is not None and log.kept is not None:
+        kept, log.kept = log.kept, None
+        yield from kept.leave(error)
+    if (own := run.transaction) is not None:
+        run.set_transaction(None)
+        yield Work(lambda calls: own._leave(calls, error))
+
+
+def completed(run: Run, log: RunLog[Any] | None) -> Steps:
+    """Commit what an attempt did that ended well.
+
+    Returns:
+        Why the run fails all the same, or ``None``.
+    """
+    kept = None
+    if log is not None and log.kept is not None:
+        kept, log.kept = log.kept, None
+        yield from kept.leave(None)
+    if (own := run.transaction) is not None:
+        run.set_transaction(None)
+        yield Work(lambda calls: own._leave(calls, None))
+    if kept is None or not isinstance(kept.transaction.error, ResultStoreError):
+        return None
+    cause = kept.transaction.error
+    if get_current_settings().results.on_persist_error == "warn":
+        return None
+    error = ResultPersistenceError(
+        f"The result of task {run.task.name!r} could not be stored: {cause}. To let such runs "
+        "complete, set OXTASK_RESULTS_ON_PERSIST_ERROR=warn"
+    )
+    error.__cause__ = cause
+    return error
+
+
+def keep_error(log: RunLog[Any], task: TaskMachinery, error: Any) -> Steps:
+    """Store the exception with which a run failed, if results are kept."""
+    if log.keeping is None or not log.keeping.persists or not isinstance(error, Exception):
+        return
+    store = log.keeping.store
+    try:
+        record = store.create_result_record(error)
+        yield Work(lambda calls: calls.call(store.persist_result_record, record))
+    except Exception as problem:  # noqa: BLE001 - logged; the failure stands
+        log_lines.error_not_stored(log, task, problem)
+
+
+def is_default(task: TaskMachinery) -> bool:
+    """Tell whether a task has the cache policy that it did not ask for."""
+    return task._policy is NotSet
