@@ -22,6 +22,7 @@ from oxtask.context import (
     get_run_context,
 )
 from oxtask.exceptions import MissingContextError
+from oxtask.results import ResultStore
 
 
 class Point(pydantic.BaseModel):
@@ -177,7 +178,8 @@ def test_a_flow_run_has_a_context():
         assert context.detached is False
         assert context.task_runner.duplicate() == context.task_runner
         assert context.start_time <= context.flow_run.state.timestamp
-        assert (context.client, context.result_store, context.events) == (None, None, None)
+        assert (context.client, context.events) == (None, None)
+        assert isinstance(context.result_store, ResultStore)
         assert context.persist_result is False
         assert context.input_keyset is None
         for name in ("task_run_dynamic_keys", "observed_flow_pauses", "run_results"):
@@ -201,7 +203,8 @@ def test_a_task_run_has_a_context(way):
         assert context.task_run.state_name == "Running"
         assert context.parameters == {"x": 1, "y": 2}
         assert context.log_prints is False
-        assert (context.client, context.result_store, context.persist_result) == (None, None, False)
+        assert (context.client, context.persist_result) == (None, False)
+        assert isinstance(context.result_store, ResultStore)
         assert context.start_time is not None
         assert context.task_run.flow_run_id == FlowRunContext.get().flow_run.id
         assert TaskRunContext.get() is context

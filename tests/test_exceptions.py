@@ -55,6 +55,7 @@ OWN_ERRORS = {
     "HashError": (),
     "CorruptRecordError": (ValueError,),
     "NewerRecordError": (ValueError,),
+    "ResultPersistenceError": (),
     "ResultStoreError": (OSError,),
     "TransactionCommitError": (),
     "DeadlockError": (RuntimeError,),

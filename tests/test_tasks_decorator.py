@@ -101,7 +101,7 @@ def test_options_of_the_class_may_be_positional():
         *("retry_jitter_factor", "persist_result", "result_storage", "result_serializer"),
         *("result_storage_key", "cache_result_in_memory", "timeout_seconds", "log_prints"),
         *("refresh_cache", "on_completion", "on_failure", "on_running", "on_rollback"),
-        *("on_commit", "retry_condition_fn", "viz_return_value", "asset_deps"),
+        *("on_commit", "retry_condition_fn", "viz_return_value", "asset_deps", "hash_ignore"),
     ]
     made = Task(add, "name", "description", ["tag"], "1")
     assert (made.name, made.description, made.tags, made.version) == (

@@ -356,12 +356,9 @@ def test_the_first_thing_that_is_wrong_is_reported():
 def test_options_for_later_are_kept_as_they_are():
     """3.5 to 3.13, 3.20, 3.23"""
     given = {
-        "cache_policy": object(),
-        "cache_key_fn": len,
         "cache_expiration": datetime.timedelta(days=1),
         "persist_result": True,
         "result_serializer": "json",
-        "result_storage_key": "key",
         "cache_result_in_memory": False,
         "log_prints": True,
         "refresh_cache": False,

@@ -8,6 +8,7 @@ import pytest
 
 from oxtask import Task, flow, task
 from oxtask.assets import Asset
+from oxtask.cache_policies import INPUTS
 from oxtask.settings import temporary_settings
 from oxtask.tasks import TaskOptions
 
@@ -29,7 +30,7 @@ GIVEN = {
     "name": "name",
     "description": "description",
     "tags": {"a"},
-    "cache_policy": object(),
+    "cache_policy": INPUTS,
     "cache_key_fn": hook,
     "cache_expiration": object(),
     "task_run_name": "run",
@@ -52,6 +53,7 @@ GIVEN = {
     "retry_condition_fn": hook,
     "viz_return_value": 1,
     "asset_deps": [Asset(key="s3://a")],
+    "hash_ignore": ("x",),
 }
 CHANGED = {
     "name": "other",
@@ -80,6 +82,7 @@ CHANGED = {
     "retry_condition_fn": other,
     "viz_return_value": 2,
     "asset_deps": [Asset(key="s3://b")],
+    "hash_ignore": ("y",),
 }
 CLEARED = {
     "name": (None, "fn"),
@@ -90,7 +93,7 @@ CLEARED = {
     "retries": (None, 0),
     "retry_delay_seconds": (None, 0),
     "retry_jitter_factor": (None, None),
-    "persist_result": (None, None),
+    "persist_result": (None, True),  # the cache policy asks for it
     "result_storage": (None, None),
     "timeout_seconds": (0, None),
     "log_prints": (None, None),
@@ -103,10 +106,13 @@ CLEARED = {
     "retry_condition_fn": (None, None),
     "viz_return_value": (None, None),
     "asset_deps": ([], []),
+    "hash_ignore": (None, ()),
 }
 
 
 def value_of(made, option):
+    if option == "cache_policy":  # the one of the key function, or none with a storage key
+        return made._given[option]
     return getattr(made, f"{option}_hooks" if option.startswith("on_") else option)
 
 

@@ -274,11 +274,11 @@ class HashError(OxtaskException):
 
     Attributes:
         path: The part that is to blame, such as ``"cfg.client._lock"``.
-        kind: The type of that part.
+        is_read_once: Whether that part is an iterator, which hashing would use up.
     """
 
     path: str = ""
-    kind: type | None = None
+    is_read_once: bool = False
 
 
 # --- the machinery -------------------------------------------------------------------------------

@@ -61,7 +61,9 @@ ROWS = [
 
 @pytest.mark.parametrize("way", ["call", "submit", "map"])
 @pytest.mark.parametrize(("options", "names", "files"), ROWS)
-def test_a_second_run_hits_if_the_options_say_so(way, options, names, files, folder, calls):
+def test_a_second_run_hits_if_the_options_say_so(  # noqa: PLR0917 - the columns of the table
+    way, options, names, files, folder, calls
+):
     """5.3, A8, A9, W-K1"""
     with temporary_settings({"results.local_storage_path": folder}):
         assert names_of_two_runs(calls, options, way) == names

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import ModuleType
 
-    from oxtask._core import Run
     from oxtask._internal.keeping import Keeping
     from oxtask._internal.steps import Steps
     from oxtask._internal.task_machinery import TaskMachinery
@@ -25,13 +24,12 @@ if TYPE_CHECKING:
 
 
 def key_of(
-    run: Run, log: RunLog[Any], task: TaskMachinery, own: Keeping, parameters: dict[str, Any]
+    log: RunLog[Any], task: TaskMachinery, own: Keeping, parameters: dict[str, Any]
 ) -> Steps:
     """Work out the key of a run.
 
     Args:
-        run: The run.
-        log: Its log.
+        log: The log of the run.
         task: Its task.
         own: Where the result goes.
         parameters: Its arguments by name, resolved.
@@ -43,7 +41,6 @@ def key_of(
         KeyError, ValueError: If a ``result_storage_key`` cannot be filled in, or leads out of the
             storage.
     """
-    del run
     policy = task.cache_policy
     key: str | None
     if policy is None:
@@ -80,11 +77,7 @@ def _text_of(key: Any) -> str | None:
 def _is_expected(task: TaskMachinery, error: Exception) -> bool:
     """Tell whether nobody asked for the key that an iterator, read once, cannot have."""
     cause = error.__cause__
-    return (
-        task._policy is NotSet
-        and isinstance(cause, HashError)
-        and hasattr(getattr(cause, "kind", None), "__next__")
-    )
+    return task._policy is NotSet and isinstance(cause, HashError) and cause.is_read_once
 
 
 def _fields(parameters: dict[str, Any]) -> Mapping[str, Any]:

@@ -29,6 +29,7 @@ def decided(name: str, options: dict[str, Any]) -> dict[str, Any]:
         ``None`` if that is up to the runs around.
 
     Raises:
+        TypeError: If ``cache_policy`` is no cache policy, or ``hash_ignore`` holds no names.
         ValueError: If ``result_storage_key`` is empty.
     """
     from oxtask.settings import get_current_settings  # noqa: PLC0415 - start-up time
@@ -42,6 +43,8 @@ def decided(name: str, options: dict[str, Any]) -> dict[str, Any]:
             '"{parameters[date]}.json", or None for a key of the cache'
         )
     is_given = policy is not NotSet
+    if is_given and policy is not None:
+        _check(policy)
     if settings.default_no_cache and policy is NotSet:
         policy = _no_cache()
     if options["cache_key_fn"] is not None:
@@ -74,6 +77,17 @@ def decided(name: str, options: dict[str, Any]) -> dict[str, Any]:
             whole -= parameter
         policy = whole
     return {"_policy": policy, "persist_result": persists}
+
+
+def _check(policy: Any) -> None:
+    from oxtask.cache_policies import CachePolicy  # noqa: PLC0415 - start-up time
+
+    if not isinstance(policy, CachePolicy):
+        raise TypeError(
+            f"`cache_policy` must be a cache policy; got {short_repr(policy)} of type "
+            f"{type(policy).__name__}. Use one of oxtask.cache_policies such as INPUTS, or "
+            "`cache_key_fn` for a function that makes keys"
+        )
 
 
 def ignored(given: Any) -> tuple[str, ...]:

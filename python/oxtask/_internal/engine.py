@@ -421,7 +421,8 @@ def expired(run: Run, thread_id: int) -> Answer:
 def raised(run: Run, error: BaseException) -> Answer:
     """Tell how a run ended that has nothing to its name and raised."""
     had_transaction = run.transaction is not None
-    drive(task_transactions.failed(run, None, error), call_nothing)
+    if had_transaction:
+        drive(task_transactions.failed(run, None, error), call_nothing)
     if not run.is_current():
         return LOST, None
     code, output = judge_error(error)
@@ -440,6 +441,7 @@ def returned(run: Run, value: Any) -> Answer:
         drive(task_transactions.completed(run, None), call_nothing)
     else:
         drive(task_transactions.failed(run, None, None), call_nothing)
+    if code not in {COMPLETED, CHOSEN}:
         if not run.is_current():
             return LOST, None
         if code == FAILED or (code == CHOSEN_FAILED and output.is_failed()):

@@ -42,7 +42,7 @@ def refused(path: str, kind: type, reason: str) -> HashError:
         f"{reason}"
     )
     error.path = path
-    error.kind = kind
+    error.is_read_once = hasattr(kind, "__next__")
     return error
 
 

@@ -9,15 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
-from oxtask._internal import cache_keys, keeping, log_lines
+from oxtask._internal import keeping, log_lines
 from oxtask._internal.state import engine_state
 from oxtask._internal.state_types import StateType
 from oxtask._internal.steps import Work
-from oxtask._internal.transactions.base import (
-    RunLogger,
-    current_transaction,
-    transaction_of,
-)
 from oxtask.exceptions import ResultPersistenceError, ResultStoreError
 from oxtask.settings import get_current_settings
 from oxtask.utilities.annotations import NotSet
@@ -99,34 +94,47 @@ def begin(run: Run, log: RunLog[Any], args: tuple[Any, ...], kwargs: dict[str, A
         The transaction, entered, as a `Kept`, or ``None``.
     """
     task: TaskMachinery = run.task
-    own, parent = keeping.of_task(task), _parent_of(run)
-    if keeping.is_decided() or own.persists:
+    own, outer = keeping.of_task(task), _outer_run(run)
+    is_inside = keeping.is_decided()
+    if is_inside or own.persists:
         _core.current_keeping.set(own)
-    is_needed = own.persists or task.on_commit_hooks or task.on_rollback_hooks
-    if not is_needed and parent is None:
+    if (
+        not own.persists
+        and not task.on_commit_hooks
+        and not task.on_rollback_hooks
+        and (outer is None or outer.transaction is None)
+        and not (is_inside and _is_in_transaction())
+    ):
         return None
-    from oxtask.transactions import AsyncTransaction, Transaction  # noqa: PLC0415 - start-up time
+    return (yield from _begun(run, log, own, task._bind(args, kwargs)))
 
+
+def _is_in_transaction() -> bool:
+    from oxtask._internal.transactions.base import current_transaction  # noqa: PLC0415 - start-up
+
+    return current_transaction() is not None
+
+
+def _begun(run: Run, log: RunLog[Any], own: Keeping, parameters: dict[str, Any]) -> Steps:
+    from oxtask._internal import cache_keys  # noqa: PLC0415 - start-up time
+    from oxtask._internal.transactions.base import RunLogger  # noqa: PLC0415
+    from oxtask.transactions import AsyncTransaction, Transaction  # noqa: PLC0415
+
+    task: TaskMachinery = run.task
     options: dict[str, Any] = {"logger": RunLogger(run)}
+    log.keeping = own
     if own.persists:
-        # It may be of no use: the key is asked for only now.
-        if parent is None and own.persists:
-            parent = _outer_transaction(run)
-        log.keeping = own
-        parameters = task._bind(args, kwargs)
-        key = yield from cache_keys.key_of(run, log, task, own, parameters)
-        is_new = key is None or task.isgenerator or _is_refreshed(task)
+        key = yield from cache_keys.key_of(log, task, own, parameters)
         options.update(
             store=own.store,
             key=own.store.storage_key_fn() if key is None else own.store._normal(key),
-            overwrite=is_new,
+            overwrite=key is None or task.isgenerator or _is_refreshed(task),
         )
         level = getattr(task.cache_policy, "isolation_level", None)
         if level is not None:
             options["isolation_level"] = level
-    elif parent is None:
-        parent = _outer_transaction(run)
     transaction = (AsyncTransaction if task.isasync else Transaction)(**options)
+    parent = _parent_of(run)
     yield Work(lambda calls: transaction._enter(calls, parent=parent))
     kept = log.kept = Kept(own, transaction)
     if transaction.is_committed():
@@ -141,18 +149,14 @@ def _is_refreshed(task: TaskMachinery) -> bool:
 
 
 def _parent_of(run: Run) -> BaseTransaction | None:
-    """Return the transaction that a run is in."""
-    found = current_transaction()
-    if found is None:
-        outer = _outer_run(run)
-        found = None if outer is None else outer.transaction
-    return found
+    """Return the transaction that a run is in; a run around it gets one if it has none."""
+    from oxtask._internal.transactions.base import (  # noqa: PLC0415 - start-up time
+        current_transaction,
+        transaction_of,
+    )
 
-
-def _outer_transaction(run: Run) -> BaseTransaction | None:
-    """Return the transaction of the run in which a run was called; it gets one if it has none."""
-    outer = _outer_run(run)
-    return None if outer is None else transaction_of(outer)
+    found, outer = current_transaction(), _outer_run(run)
+    return transaction_of(outer) if found is None and outer is not None else found
 
 
 def _outer_run(run: Run) -> Run | None:
@@ -165,7 +169,8 @@ def _outer_run(run: Run) -> Run | None:
 
 def failed(run: Run, log: RunLog[Any] | None, error: BaseException | None) -> Steps:
     """Roll back what an attempt did that did not end well."""
-    error = error or RuntimeError("the run did not complete")
+    if error is None:  # not its truth, which is up to its class
+        error = RuntimeError("the run did not complete")
     if log is not None and log.kept is not None:
         kept, log.kept = log.kept, None
         yield from kept.leave(error)
