@@ -19,10 +19,12 @@ __all__ = [
     "Alarm",
     "Blocking",
     "Completions",
+    "KeyPlan",
     "Plan",
     "Run",
     "RunTask",
     "Runner",
+    "SourceKey",
     "Stream",
     "TaskBase",
     "TaskRunFuture",
@@ -410,6 +412,59 @@ def after_fork_in_child() -> None:
 
 def leave() -> None:
     """Begin the exit of the interpreter: no thread is started any more."""
+
+@final
+class SourceKey:
+    """The key of what a function does, kept as long as nothing that it was made of changes."""
+
+    def __new__(cls, function: Any) -> Self: ...
+    def key(self) -> str:
+        """Return the key as it is now.
+
+        Raises:
+            HashError: If a value that the function closes over cannot be hashed.
+        """
+
+    def is_kept(self) -> bool:
+        """Tell whether the key was kept when it was last made, and still holds."""
+
+@final
+class KeyPlan:
+    """How the keys of a task's runs are made; see `oxtask._internal.keys_plans`."""
+
+    def __new__(
+        cls,
+        *,
+        name: str,
+        members: list[str],
+        is_sum: bool,
+        names: list[str],
+        kinds: bytes,
+        defaults: dict[str, Any],
+        exclude: list[str] = ...,
+        algorithm: str | None = None,
+        source: SourceKey | None = None,
+    ) -> Self: ...
+    def compute(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None = None,
+        flow_run_id: Any = None,
+        task_run_id: int = 0,
+        flow_parameters: dict[str, Any] | None = None,
+    ) -> str | None:
+        """Return the key of a run, or ``None`` if it has none.
+
+        Args:
+            args: The positional arguments, which fit; the first is what the task is bound to.
+            kwargs: The keyword arguments.
+            flow_run_id: The id of the flow run that the run belongs to.
+            task_run_id: The id of the run.
+            flow_parameters: The parameters of the flow run.
+
+        Raises:
+            ValueError: If something that takes part cannot be hashed.
+        """
 
 def hash_value(value: Any, algorithm: str | None = None, root: str = "") -> str:
     """Return the key of a value; ``root`` is what errors call it.

@@ -19,15 +19,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from oxtask._internal.keys import key_of
+from oxtask._internal.keys_plans import policy_of
 from oxtask._internal.text import short_repr
-from oxtask.cache_policies import (
-    DEFAULT,
-    NO_CACHE,
-    CacheKeyFnPolicy,
-    CachePolicy,
-    CompoundCachePolicy,
-    Inputs,
-)
+from oxtask.cache_policies import CachePolicy, CompoundCachePolicy, Inputs
 from oxtask.exceptions import HashError
 
 if TYPE_CHECKING:
@@ -148,7 +142,7 @@ def explain(task: Any, *args: Any, **kwargs: Any) -> Explanation:
     from oxtask.utilities.callables import get_call_parameters  # noqa: PLC0415 - start-up time
 
     inputs = get_call_parameters(task.fn, args, kwargs)
-    policy = _policy_of(task)
+    policy = policy_of(task)
     flow_run_id, flow_parameters = _flow_run()
     run = SimpleNamespace(id=_OWN_RUN, flow_run_id=flow_run_id)
     context = SimpleNamespace(task=task, task_run=run, parameters=inputs)
@@ -166,14 +160,6 @@ def explain(task: Any, *args: Any, **kwargs: Any) -> Explanation:
     left_out = {name for member in members if isinstance(member, Inputs) for name in member.exclude}
     known = {name: _key(value) for name, value in inputs.items() if name not in left_out}
     return Explanation(task.name, policy, key, problem, parts, known, inputs)
-
-
-def _policy_of(task: Any) -> CachePolicy:
-    if task.cache_key_fn is not None:
-        return CacheKeyFnPolicy(cache_key_fn=task.cache_key_fn)
-    if task.cache_policy is None:
-        return NO_CACHE
-    return task.cache_policy if isinstance(task.cache_policy, CachePolicy) else DEFAULT
 
 
 def _flow_run() -> tuple[Any, dict[str, Any]]:

@@ -338,8 +338,7 @@ class Inputs(CachePolicy):
 
 
 def _stable(inputs: dict[str, Any]) -> dict[str, Any]:
-    if not _prepared and "pandas" in sys.modules:
-        _prepare()
+    _fill_transforms()
     for value in inputs.values():
         if type(value) in STABLE_TRANSFORMS:
             break
@@ -351,14 +350,17 @@ def _stable(inputs: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_prepared: list[bool] = []
+_is_filled: list[bool] = []
 
 
-def _prepare() -> None:
-    pandas: Any = sys.modules["pandas"]
-    if hasattr(pandas, "DataFrame"):  # else it is being imported
-        STABLE_TRANSFORMS.setdefault(pandas.DataFrame, _columns_in_order)
-        _prepared.append(True)
+def _fill_transforms() -> bool:
+    """Put in the entries for libraries that are loaded; tell whether that is all."""
+    if not _is_filled and "pandas" in sys.modules:
+        pandas: Any = sys.modules["pandas"]
+        if hasattr(pandas, "DataFrame"):  # else it is being imported
+            STABLE_TRANSFORMS.setdefault(pandas.DataFrame, _columns_in_order)
+            _is_filled.append(True)
+    return bool(_is_filled)
 
 
 def _columns_in_order(frame: Any) -> list[Any]:
@@ -371,17 +373,20 @@ def _columns_in_order(frame: Any) -> list[Any]:
 
 
 def _refuse(task_ctx: Any, error: HashError) -> NoReturn:
-    """Raise the error about what cannot be hashed, which names the task and the way out."""
-    name = getattr(getattr(task_ctx, "task", None), "name", None)
+    """Raise the error about what cannot be hashed."""
+    raise _refusal(getattr(getattr(task_ctx, "task", None), "name", None), error) from error
+
+
+def _refusal(name: str | None, error: HashError) -> ValueError:
+    """Return the error about what cannot be hashed, which names the task and the way out."""
     whose = f"the results of task {name!r}" if name else "results"
     root = error.path.partition(".")[0].partition("[")[0]
     leave_out = f"leave the input out, `cache_policy=INPUTS - {root!r}`; " if root else ""
-    msg = (
+    return ValueError(
         f"{error} - so {whose} cannot be cached. To resolve this, you can: {leave_out}give the "
         "object a method `__oxtask_key__` that returns what to hash in its place; make the key "
         "yourself with `cache_key_fn`; or cache nothing, `cache_policy=NO_CACHE`"
     )
-    raise ValueError(msg) from error
 
 
 INPUTS = Inputs()

@@ -79,7 +79,7 @@ fn processors() -> usize {
     *COUNT.get_or_init(|| thread::available_parallelism().map_or(1, |n| n.get().min(MAX_THREADS)))
 }
 
-fn digest_with<'py, H: Hasher>(
+pub(crate) fn digest_with<'py, H: Hasher>(
     py: Python<'py>,
     encode: impl FnOnce(&mut Walk<'py, H>) -> Result<(), Refused>,
 ) -> PyResult<String> {
@@ -117,7 +117,7 @@ pub(crate) fn hash_value(
     with_algorithm!(algorithm, value_digest(value, root))
 }
 
-fn value_digest<H: Hasher>(value: &Bound<'_, PyAny>, root: &str) -> PyResult<String> {
+pub(crate) fn value_digest<H: Hasher>(value: &Bound<'_, PyAny>, root: &str) -> PyResult<String> {
     digest_with::<H>(value.py(), |walk| {
         walk.value(value).map_err(|refused| refused.inside(|| root.to_owned()))
     })
@@ -138,7 +138,10 @@ pub(crate) fn hash_inputs(
     with_algorithm!(algorithm, inputs_digest(inputs, &exclude))
 }
 
-fn inputs_digest<H: Hasher>(inputs: &Bound<'_, PyDict>, exclude: &[String]) -> PyResult<String> {
+pub(crate) fn inputs_digest<H: Hasher>(
+    inputs: &Bound<'_, PyDict>,
+    exclude: &[String],
+) -> PyResult<String> {
     digest_with::<H>(inputs.py(), |walk| {
         // The pair of positional and keyword arguments that `hash_objects` hashes.
         let pair = walk.encoder.open(Tag::Tuple, 2);

@@ -18,6 +18,7 @@ mod hashing;
 mod history;
 mod inputs;
 mod intake;
+mod keys;
 mod loops;
 mod plan;
 mod python;
@@ -51,6 +52,8 @@ mod _core {
     use super::history::{Trace, record_every_run};
     #[pymodule_export]
     use super::inputs::{futures_in, needs_resolving, resolve_here};
+    #[pymodule_export]
+    use super::keys::{KeyPlan, SourceKey};
     #[pymodule_export]
     use super::plan::Plan;
     #[pymodule_export]

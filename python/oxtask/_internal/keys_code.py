@@ -17,6 +17,7 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from oxtask import _core
+from oxtask._internal.keys_guards import Seen
 from oxtask._internal.keys_names import uses_of
 from oxtask._internal.keys_parts import HOOK, Parts, name_of
 from oxtask.exceptions import HashError
@@ -45,14 +46,14 @@ def function_parts(function: Any) -> Parts:
     """Take a function apart."""
     if is_of_library(function):
         return "function", None, name_of(function)
-    return _Program(function).parts()
+    return Program(function).parts()
 
 
 def class_parts(cls: type) -> Parts:
     """Take a class apart."""
     if is_of_library(cls):
         return "class", None, name_of(cls)
-    return _Program(cls).parts()
+    return Program(cls).parts()
 
 
 def module_parts(module: ModuleType) -> Parts:
@@ -92,13 +93,18 @@ def code_parts(code: CodeType) -> Parts:
 
 def is_of_library(value: Any) -> bool:
     """Tell whether a function or class is found by its name in a module that is not the user's."""
-    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
-    if not isinstance(module, str) or "<locals>" in name or _is_own_module(module):
+    if is_own(value):
         return False
-    found: Any = sys.modules.get(module)
-    for part in name.split("."):
+    found: Any = sys.modules.get(value.__module__)
+    for part in value.__qualname__.split("."):
         found = getattr(found, part, None)
     return found is value
+
+
+def is_own(value: Any) -> bool:
+    """Tell whether a function or class cannot be found by a name in a module of a library."""
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
+    return not isinstance(module, str) or "<locals>" in name or _is_own_module(module)
 
 
 @cache
@@ -142,15 +148,21 @@ def _judged_module(name: str) -> bool:
 _busy = threading.local()
 
 
-class _Program:
-    """A function or class and all those of the program that it refers to, each once, in order."""
+class Program:
+    """A function or class and all those of the program that it refers to, each once, in order.
+
+    Attributes:
+        seen: What was looked at to describe them.
+    """
 
     def __init__(self, root: Any) -> None:
         self.root = root
         self.places: dict[int, int] = {}
         self.nodes: list[Any] = []
+        self.seen = Seen()
 
     def parts(self) -> Parts:
+        """Take them apart."""
         busy: set[int] = _busy.__dict__.setdefault("roots", set())
         if id(self.root) in busy:
             # A value that the function refers to refers to the function.
@@ -170,6 +182,7 @@ class _Program:
     def reference(self, value: Any) -> Parts:
         """Return what stands for a value: the place of its node, or the value itself."""
         if isinstance(value, _core.TaskBase) or type(value).__name__ == "Flow":
+            self.seen.attribute(value, "fn")
             value = getattr(value, "fn", value)
         if isinstance(value, (staticmethod, classmethod)):
             return type(value).__name__, self.reference(value.__func__)
@@ -178,15 +191,21 @@ class _Program:
         if type(value) is MethodType:
             return "method", self.reference(value.__func__), self.reference(value.__self__)
         if type(value) is partial:
+            self.seen.mapping(value.keywords)
+            self.seen.value(value.args)
             keywords = {name: self.reference(item) for name, item in value.keywords.items()}
             return "partial", self.reference(value.func), value.args, keywords
         if isinstance(value, ModuleType):
             return "module", value.__name__
         if not isinstance(value, (FunctionType, type)):
+            self.seen.value(value)
             return "value", value
-        if is_of_library(value):
-            return "library", f"{value.__module__}.{value.__qualname__}"
+        if not is_own(value):
+            self.seen.library(value)
+            if is_of_library(value):
+                return "library", f"{value.__module__}.{value.__qualname__}"
         if isinstance(value, type) and HOOK in vars(type(value)):
+            self.seen.value(value)
             return "value", value
         if id(value) not in self.places:
             self.places[id(value)] = len(self.nodes)
@@ -194,6 +213,7 @@ class _Program:
         return "node", self.places[id(value)]
 
     def function_node(self, function: Any) -> Parts:
+        self.seen.function(function)
         code = function.__code__
         uses = uses_of(code)
         closure = {}
@@ -201,12 +221,17 @@ class _Program:
             try:
                 value = cell.cell_contents
             except ValueError:  # not filled yet
+                self.seen.cell(cell)
                 continue
+            self.seen.cell(cell, value)
             closure[name] = self.outer(value, uses.cells.get(name, set()))
         found = {}
         for name in sorted(uses.globals):
-            if name in function.__globals__:
+            if name not in function.__globals__:
+                self.seen.name(function.__globals__, name)
+            else:
                 value = function.__globals__[name]
+                self.seen.name(function.__globals__, name, value)
                 found[name] = self.global_(value, uses.globals[name])
         defaults = [self.reference(value) for value in function.__defaults__ or ()]
         named = function.__kwdefaults__ or {}
@@ -243,10 +268,12 @@ class _Program:
                 break
             if not _is_own_module(value.__name__):
                 return "library", way
+            self.seen.attribute(value, name)
             value = getattr(value, name, None)
         return way, _hashed(self.reference(value), value)
 
     def class_node(self, cls: type) -> Parts:
+        self.seen.class_(cls)
         entries = {
             name: _hashed(self.reference(value), value)
             for name, value in vars(cls).items()

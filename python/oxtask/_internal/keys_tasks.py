@@ -19,6 +19,8 @@ def source_key(task: Any) -> str:
         HashError: If a value that its function closes over cannot be hashed.
     """
     fn = getattr(task, "fn", None)
+    if type(fn) is FunctionType and isinstance(task, _core.TaskBase):
+        return kept_key(task).key()
     if isinstance(fn, _FUNCTIONS):
         return key_of(fn, fn_name(fn))
     if isinstance(task, _FUNCTIONS):
@@ -28,6 +30,17 @@ def source_key(task: Any) -> str:
         return key_of(("text", text))
     # An object that can be called: what its class does, and its state.
     return key_of((type(fn), fn), type(fn).__name__)
+
+
+def kept_key(task: Any) -> _core.SourceKey:
+    """Return the key of what a task does whose ``fn`` is a function: kept while it holds.
+
+    All tasks bound from one share it.
+    """
+    known: _core.SourceKey | None = task._known_plans.get("source")
+    if known is None:
+        known = task._known_plans["source"] = _core.SourceKey(task.fn)
+    return known
 
 
 def fn_name(fn: Any) -> str:

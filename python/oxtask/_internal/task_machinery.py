@@ -62,7 +62,7 @@ class TaskMachinery(TaskBackground, _core.TaskBase):
         _given: dict[str, Any]
         _descriptor: type | None
         _receiver: Any
-        _known_plans: dict[bool, Any]
+        _known_plans: dict[bool | str, Any]
 
     __signature__: InstanceSignature = InstanceSignature()
 

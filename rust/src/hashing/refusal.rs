@@ -21,6 +21,13 @@ enum Why {
     Raised(PyErr),
 }
 
+/// An error that is not about a part of the value.
+impl From<PyErr> for Refused {
+    fn from(error: PyErr) -> Self {
+        Self(Box::new(Refusal { path: Vec::new(), why: Why::Raised(error) }))
+    }
+}
+
 impl Refused {
     pub(crate) fn part(value: &Bound<'_, PyAny>, reason: impl Into<String>) -> Self {
         let why =
