@@ -124,15 +124,13 @@ fn call<'py>(
     let kwargs = kwargs.as_ref().map(Bound::as_any);
     let (answer, ended) = context::within(py, None, run.as_any(), || {
         match boundary::call(py, function, args.as_any(), kwargs) {
-            Ok(value) if verdict::is_plain(&value) => {
-                (Ok(value.clone()), (Outcome::Completed, value))
-            }
+            Ok(value) if verdict::is_plain(&value) => verdict::complete_direct(py, &run, value),
             Ok(value) => verdict::judge_direct(py, &run, Ok(value)),
             Err(error) => verdict::judge_direct(py, &run, Err(error)),
         }
     })?;
     let (outcome, output) = ended;
-    attempt::settle(py, &group, 0, 1, outcome, Some(output.unbind()));
+    attempt::settle(py, &group, 0, run.get().number(), outcome, Some(output.unbind()));
     answer
 }
 
