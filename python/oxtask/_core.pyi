@@ -84,6 +84,7 @@ class Plan:
         function: Callable[..., Any],
         kind: Literal["sync", "async", "other"],
         rich: bool,
+        completing: Callable[[Run, Any], None] | None,
         retries: int,
         delays: list[float],
         jitter: float,

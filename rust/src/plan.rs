@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) kind: Kind,
     /// Runs go through the Python engine: a timeout, a run name, logged prints, a retry condition.
     rich: bool,
+    /// Called with a plain run that is about to complete and its value, to write its line; `None` if nobody reads it.
+    pub(crate) completing: Option<Py<PyAny>>,
     /// Retries that need nothing else are made by the core.
     pub(crate) retries: u32,
     delays: Vec<f64>,
@@ -44,13 +46,14 @@ pub(crate) struct Plan {
 #[pymethods]
 impl Plan {
     #[new]
-    #[pyo3(signature = (*, function, kind, rich, retries, delays, jitter, has_timeout, hooks, names,
+    #[pyo3(signature = (*, function, kind, rich, completing, retries, delays, jitter, has_timeout, hooks, names,
                         positional, positional_only, required, var_positional, var_keyword))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // keywords of one constructor
     fn new(
         function: Py<PyAny>,
         kind: &str,
         rich: bool,
+        completing: Option<Py<PyAny>>,
         retries: u32,
         delays: Vec<f64>,
         jitter: f64,
@@ -73,6 +76,7 @@ impl Plan {
                 _ => Kind::Other,
             },
             rich,
+            completing,
             retries,
             delays,
             jitter,

@@ -334,7 +334,7 @@ impl Run {
     /// Ends the body: from here on no deadline and no cancellation takes the run away.
     ///
     /// False if one did before.
-    fn seal(&self, py: Python<'_>) -> bool {
+    pub(crate) fn seal(&self, py: Python<'_>) -> bool {
         self.leave_body(py);
         match self.group.seal(self.index, self.number()) {
             Some((attempt, kept)) => {

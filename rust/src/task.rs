@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oxtask_core::group::{Group, Outcome};
+use oxtask_core::group::Group;
 use oxtask_core::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -125,14 +125,14 @@ fn call<'py>(
     let (answer, ended) = context::within(py, None, run.as_any(), || {
         match boundary::call(py, function, args.as_any(), kwargs) {
             Ok(value) if verdict::is_plain(&value) && !run.get().has_transaction() => {
-                (Ok(value.clone()), (Outcome::Completed, value))
+                verdict::complete_direct(py, &run, value)
             }
             Ok(value) => verdict::judge_direct(py, &run, Ok(value)),
             Err(error) => verdict::judge_direct(py, &run, Err(error)),
         }
     })?;
     let (outcome, output) = ended;
-    attempt::settle(py, &group, 0, 1, outcome, Some(output.unbind()));
+    attempt::settle(py, &group, 0, run.get().number(), outcome, Some(output.unbind()));
     answer
 }
 

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
 use crate::attempt::exception;
-use crate::boundary::Enter;
+use crate::boundary::{self, Enter};
 use crate::python;
 use crate::run::Run;
 
@@ -38,7 +38,10 @@ pub(crate) fn ended(
             ended
         }
         Ok(value) if is_plain(&value) && !run.get().has_transaction() => {
-            Ended::Done(Outcome::Completed, Some(value.unbind()))
+            match completing(py, run, &value) {
+                Some(ended) => ended,
+                None => Ended::Done(Outcome::Completed, Some(value.unbind())),
+            }
         }
         Ok(value) => judge(py, run, "returned", value),
         Err(error) => {
@@ -56,6 +59,31 @@ pub(crate) fn ended(
     }
 }
 
+/// Has the line of a run written that is about to complete, if somebody reads it.
+///
+/// Returns how the run has ended instead, if it has: it was taken away, or the line could not be written.
+#[inline]
+fn completing(py: Python<'_>, run: &Bound<'_, Run>, value: &Bound<'_, PyAny>) -> Option<Ended> {
+    let write = run.get().group.work.plan.get().completing.as_ref()?;
+    write_line(py, write, run, value)
+}
+
+#[cold]
+fn write_line(
+    py: Python<'_>,
+    write: &Py<PyAny>,
+    run: &Bound<'_, Run>,
+    value: &Bound<'_, PyAny>,
+) -> Option<Ended> {
+    if !run.get().seal(py) {
+        return Some(Ended::Lost);
+    }
+    let error = boundary::call_two(py, write, run.as_any(), value).err()?;
+    // The frames of the traceback have the run in their variables.
+    Run::link(run);
+    Some(Ended::Done(Outcome::Crashed, Some(exception(py, error))))
+}
+
 /// Asks the Python engine what an exception or an unusual return value means.
 fn judge(py: Python<'_>, run: &Bound<'_, Run>, what: &str, value: Bound<'_, PyAny>) -> Ended {
     let answer = python::engine(py).and_then(|engine| engine.enter_method(what, (run, &value)));
@@ -68,7 +96,24 @@ fn judge(py: Python<'_>, run: &Bound<'_, Run>, what: &str, value: Bound<'_, PyAn
 /// What a direct call returns or raises, and how its run ended.
 pub(crate) type Answer<'py> = (PyResult<Bound<'py, PyAny>>, (Outcome, Bound<'py, PyAny>));
 
-/// The same for a direct call, which hands the result or the exception itself to the caller.
+/// The end of a direct call that returned a plain value.
+#[inline]
+pub(crate) fn complete_direct<'py>(
+    py: Python<'py>,
+    run: &Bound<'py, Run>,
+    value: Bound<'py, PyAny>,
+) -> Answer<'py> {
+    match completing(py, run, &value) {
+        Some(Ended::Done(outcome, Some(error))) => {
+            let error = error.into_bound(py);
+            (Err(PyErr::from_value(error.clone())), (outcome, error))
+        }
+        // Of a run that somebody else has ended, the value is dropped when it is settled.
+        _ => (Ok(value.clone()), (Outcome::Completed, value)),
+    }
+}
+
+/// What the engine makes of a direct call, which hands the result or the exception itself to the caller.
 pub(crate) fn judge_direct<'py>(
     py: Python<'py>,
     run: &Bound<'py, Run>,

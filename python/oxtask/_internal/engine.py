@@ -449,6 +449,10 @@ def returned(run: Run, value: Any) -> Answer:
             if delay is not None:
                 return DELAY, delay
         log_lines.plain_end(run, code, output)
+    elif log_lines.is_on(log_lines.INFO):
+        if not run.seal():
+            return LOST, None
+        log_lines.plain_completed(run, code, output)
     return code, output
 
 

@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from oxtask._core import frame_of
 from oxtask._internal import plan_watch
-from oxtask._internal.task_runs import NOT_READY, RunLog, final_state, log_of
+from oxtask._internal.task_runs import (
+    CHOSEN,
+    COMPLETED,
+    NOT_READY,
+    RunLog,
+    final_state,
+    log_of,
+)
 from oxtask._internal.text import short_repr
 from oxtask.exceptions import HashError
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable
 
     from oxtask._core import Run
@@ -40,16 +48,37 @@ def is_on(level: int, name: str = TASK_RUNS) -> bool:
         from oxtask.settings import get_current_settings  # noqa: PLC0415 - start-up time
 
         return level >= _LEVELS.get(get_current_settings().logging.level, WARNING)
-    logger = _loggers.get(name)
-    if logger is None:
+    return bool(logger(name).isEnabledFor(level))
+
+
+def may_be_on(level: int) -> bool:
+    """Tell whether lines of task runs of this level are written, but for `disable_run_logger`.
+
+    What is worked out once per task must not depend on that: nobody hears of its end.
+    """
+    if is_on(level):
+        return True
+    known = _loggers.get(TASK_RUNS)
+    return bool(
+        known is not None
+        and known.disabled
+        and known.manager.disable < level
+        and known.getEffectiveLevel() <= level
+    )
+
+
+def logger(name: str) -> logging.Logger:
+    """Return a logger of runs; plans are forgotten when its level changes."""
+    known = _loggers.get(name)
+    if known is None:
         from oxtask.logging import get_logger  # noqa: PLC0415 - start-up time
 
-        logger = _loggers[name] = get_logger(name)
-        plan_watch.watch(logger)
-    return logger.isEnabledFor(level)
+        known = _loggers[name] = get_logger(name)
+        plan_watch.watch(known)
+    return known
 
 
-_loggers: dict[str, Any] = {}
+_loggers: dict[str, logging.Logger] = {}
 """Loggers by name: asking `logging` for one takes its lock."""
 _LEVELS = {"DEBUG": DEBUG, "INFO": INFO, "WARNING": WARNING, "ERROR": ERROR, "CRITICAL": 50}
 
@@ -144,7 +173,7 @@ def finished(log: RunLog[Any], owner: TaskMachinery | AnyFlow) -> None:
 
 
 def plain_end(run: Run, code: int, output: Any) -> None:
-    """Write how a run without a record ended, if it did not end well."""
+    """Write how a run without a record ended, unless a plain value is all that came of it."""
     if not is_on(ERROR):
         return
     from oxtask._internal.run_history import observe  # noqa: PLC0415 - circular
@@ -155,9 +184,19 @@ def plain_end(run: Run, code: int, output: Any) -> None:
     log.enter(state)
     if state.is_crashed() and isinstance(output, BaseException):
         crashed(log, task, state, output)
-    elif code != NOT_READY:
+    elif code not in {COMPLETED, CHOSEN, NOT_READY}:
         failed(log, task, output, exhausted=task.retries > 0)
     finished(log, task)
+
+
+def plain_completed(run: Run, code: int, output: Any) -> None:
+    """Write how a run without a record ended that ended well."""
+    if code == COMPLETED:
+        from oxtask._internal.plain_lines import completing  # noqa: PLC0415 - start-up time
+
+        completing(run, output)
+    else:
+        plain_end(run, code, output)
 
 
 def condition_failed(log: RunLog[Any], task: TaskMachinery, error: Exception) -> None:

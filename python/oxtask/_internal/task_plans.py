@@ -51,6 +51,7 @@ def _parts(task: TaskMachinery) -> tuple[Callable[..., Any], dict[str, Any]]:
     options: dict[str, Any] = {
         "kind": "other" if task.isgenerator else "async" if task.isasync else "sync",
         "rich": is_rich(task),
+        "completing": _line_of_completed_runs(),
         "retries": task.retries,
         "delays": delays if isinstance(delays, list) else [delays],
         "jitter": task.retry_jitter_factor or 0.0,
@@ -99,9 +100,20 @@ def is_rich(task: TaskMachinery) -> bool:
         or task.persist_result
         or (task.persist_result is None and plan_watch.results_may_be_kept())
         or plan_watch.tags_may_be_limited()
-        or log_lines.is_on(log_lines.INFO)
+        or log_lines.may_be_on(log_lines.DEBUG)
+        # That an attempt is followed by another is a line of its own.
+        or (task.retries and log_lines.may_be_on(log_lines.INFO))
         or tracks_inputs()
     )
+
+
+def _line_of_completed_runs() -> Callable[[_core.Run, Any], None] | None:
+    """Return what writes the one line of a plain run that completes, if lines of INFO are read."""
+    if not log_lines.may_be_on(log_lines.INFO):
+        return None
+    from oxtask._internal.plain_lines import completing  # noqa: PLC0415 - start-up time
+
+    return completing
 
 
 # --- the body -------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from oxtask._internal.keeping import Keeping
     from oxtask._internal.slots import Lease
     from oxtask._internal.subflow_tracking import Tracking
+    from oxtask._internal.task_machinery import TaskMachinery
     from oxtask._internal.task_transactions import Kept
     from oxtask.states import State
 
@@ -123,6 +124,16 @@ class RunLog(Generic[RecordT]):
         self.history.append(state)
 
 
+def _mixed(number: int) -> int:
+    """Return the 128 bits of a run's key, whose first digits differ from run to run."""
+    return (number * _MIX) & _WIDE
+
+
+def name_in_flow(task: TaskMachinery, number: int) -> str:
+    """Return the name of a run in a flow: the task's, and three digits of the run's key."""
+    return f"{task.name}-{_mixed(number) >> 116:03x}"
+
+
 def new_log(future: TaskRunFuture, number: int | None = None) -> RunLog[TaskRun]:
     """Make the log of a run that was just made, in the context the run belongs to.
 
@@ -134,7 +145,7 @@ def new_log(future: TaskRunFuture, number: int | None = None) -> RunLog[TaskRun]
     number = future._id if number is None else number
     created = future._times[0]
     flow_context = FlowRunContext.get()
-    mixed = run_id((number * _MIX) & _WIDE)
+    mixed = run_id(_mixed(number))
     key = str(mixed) if flow_context else f"{task.task_key}-{mixed.hex}"
     sources: Sources | None = future._sources
     if sources is None:
@@ -142,7 +153,7 @@ def new_log(future: TaskRunFuture, number: int | None = None) -> RunLog[TaskRun]
         sources = Sources(names, {}, [])
     record = TaskRun.new_pending(
         id=number,
-        name=f"{task.name}-{key[:3]}" if flow_context else task.name,
+        name=name_in_flow(task, number) if flow_context else task.name,
         flow_run_id=flow_context.flow_run.id if flow_context else None,
         flow_run_run_count=flow_context.flow_run.run_count if flow_context else 0,
         task_key=task.task_key,

@@ -95,10 +95,17 @@ class ConsoleHandler(OwnHandler):
             super().handleError(record)
 
 
+# Asking for a logger takes the lock of `logging`; there is one of a name for as long as a process.
+_own, _root = logging.getLogger(ROOT), logging.getLogger()
+_NOT_THE_PROGRAM_S = (OwnHandler, logging.NullHandler)
+
+
 def _is_shown_by_program() -> bool:
-    own = logging.getLogger(ROOT)
-    handlers = [*own.handlers, *(logging.getLogger().handlers if own.propagate else ())]
-    return any(not isinstance(each, (OwnHandler, logging.NullHandler)) for each in handlers)
+    handlers = _own.handlers + _root.handlers if _own.propagate else _own.handlers
+    for each in handlers:  # noqa: SIM110 - asked for each line, and a generator takes its time
+        if not isinstance(each, _NOT_THE_PROGRAM_S):
+            return True
+    return False
 
 
 def _wants_colors(stream: TextIO) -> bool:

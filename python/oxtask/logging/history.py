@@ -15,6 +15,10 @@ _formatter = logging.Formatter("%(message)s")
 class HistoryHandler(OwnHandler):
     """Keeps lines that belong to a run; those at the level of the logger ``oxtask`` and above."""
 
+    def createLock(self) -> None:  # noqa: N802 - the base class's name
+        """Make no lock: each line is kept by a single call."""
+        self.lock = None
+
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the record, if it is a run's."""
         fields = record.__dict__
@@ -25,7 +29,8 @@ class HistoryHandler(OwnHandler):
         if keep is None or (flow_run_id is None and task_run_id is None):
             return
         try:
-            message = _formatter.format(record)
+            has_more = record.exc_info or record.exc_text or record.stack_info
+            message = _formatter.format(record) if has_more else record.getMessage()
             if len(message) > MAX_MESSAGE_LENGTH:
                 message = f"{message[:MAX_MESSAGE_LENGTH]}... [{len(message)} characters]"
             created = int(record.created * 1_000_000) * 1_000
