@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::boundary::Enter;
+use crate::caching::Found;
 use crate::inputs::{self, Resolve, Unresolved};
 use crate::run::{Note, RUNS, Run, Runs, Shape, Spec};
 use crate::seat::Seat;
@@ -106,8 +107,22 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
         return;
     }
     begin_retry(group, index, attempt);
+    let mut by_engine = spec.rich;
+    let mut claim = None;
+    if let Some(cache) = &spec.cache {
+        match cache.find(py, group.id(index), spec.shape, &input) {
+            Found::Value(value) => {
+                drop(input);
+                let value = Some(value.unbind());
+                return settle(py, group, index, attempt, Outcome::Cached, value);
+            }
+            Found::Nothing(own) => claim = Some(own),
+            Found::Unknown => by_engine = true,
+        }
+    }
     let mut run = Run::new(Arc::clone(group), index, attempt, seat, Some(input.clone().unbind()));
     run.given = given;
+    run.key = claim.as_ref().map(|claim| claim.key.as_str().into());
     let run = match RUNS.make(py, run) {
         Ok(run) => run,
         Err(error) => {
@@ -117,10 +132,16 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
     if spec.rich && spec.plan.get().has_timeout {
         drop(group.keep(index, attempt, input.clone().unbind()));
     }
-    let ended = context::within(py, spec.context.as_ref(), run.as_any(), || {
-        if spec.rich { drive(py, spec, &run, &input) } else { plain(py, spec, &run, &input, seat) }
-    })
-    .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error))));
+    let ended =
+        context::within(py, spec.context.as_ref(), run.as_any(), || match (&spec.cache, &claim) {
+            _ if by_engine => drive(py, spec, &run, &input),
+            (Some(cache), Some(claim)) => {
+                cache.keep(py, &run, claim, || plain(py, spec, &run, &input, seat))
+            }
+            _ => plain(py, spec, &run, &input, seat),
+        })
+        .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error))));
+    drop(claim);
     run.get().leave_body(py);
     let attempt = run.get().number();
     drop(run);

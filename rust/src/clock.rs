@@ -42,3 +42,8 @@ pub(crate) fn since(earlier: u64) -> Duration {
 pub(crate) fn process_cpu() -> Duration {
     Duration::from_nanos(read(libc::CLOCK_PROCESS_CPUTIME_ID))
 }
+
+/// Unix time in nanoseconds as the system has it now.
+pub(crate) fn wall() -> u64 {
+    read(libc::CLOCK_REALTIME)
+}

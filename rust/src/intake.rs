@@ -13,7 +13,7 @@ use crate::run::{Runs, Shape, Spec};
 use crate::runner::check;
 use crate::task::TaskBase;
 use crate::workers::RunPool;
-use crate::{clock, context, history, python, runtime};
+use crate::{caching, clock, context, history, python, runtime};
 
 /// The arguments of a map, by column.
 pub(crate) struct Columns<'py> {
@@ -169,9 +169,10 @@ pub(crate) fn submit<'py>(
     let mut every = Vec::new();
     Needs::wait_for(wait_for.as_ref(), &mut every)?;
     let plan = TaskBase::plan(task)?;
+    let (rich, cache) = caching::open(py, plan.get(), plan.get().is_rich(py));
     let spec = Spec {
         task: task.clone().into_any().unbind(),
-        rich: plan.get().is_rich(py),
+        rich,
         plan,
         context: Some(context::shared_snapshot(py)?),
         shape,
@@ -179,6 +180,7 @@ pub(crate) fn submit<'py>(
         wait_for: wait_for.map(Bound::unbind),
         known: Known::default(),
         recorded: history::is_on(),
+        cache,
     };
     let group = needs.group(py, spec, pool, vec![input.unbind()], &every);
     Ok(TaskRunFuture::new(group, 0))

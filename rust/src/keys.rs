@@ -122,6 +122,12 @@ impl KeyPlan {
         visit.call(&self.source)
     }
 
+    /// The names of the policies that take part.
+    #[getter]
+    fn members(&self) -> Vec<&'static str> {
+        self.members.iter().map(|member| member.name()).collect()
+    }
+
     /// The key of a run, or `None` if it has none; the receiver of a bound task is the first of `args`.
     #[pyo3(signature = (args, kwargs=None, flow_run_id=None, task_run_id=0, flow_parameters=None))]
     fn compute(

@@ -6,12 +6,15 @@
 mod alarm;
 mod attempt;
 mod boundary;
+mod caching;
 mod clock;
 mod collector;
 mod context;
 mod coroutine;
+mod costs;
 mod desk;
 mod error;
+mod flights;
 mod futures;
 mod gather;
 mod hashing;
@@ -22,6 +25,7 @@ mod keys;
 mod loops;
 mod plan;
 mod python;
+mod results;
 mod run;
 mod runner;
 mod runtime;
@@ -41,7 +45,11 @@ mod _core {
     #[pymodule_export]
     use super::alarm::Alarm;
     #[pymodule_export]
+    use super::caching::Caching;
+    #[pymodule_export]
     use super::coroutine::RunTask;
+    #[pymodule_export]
+    use super::costs::Costs;
     #[pymodule_export]
     use super::futures::TaskRunFuture;
     #[pymodule_export]
@@ -58,6 +66,8 @@ mod _core {
     use super::plan::Plan;
     #[pymodule_export]
     use super::python::register_state_class;
+    #[pymodule_export]
+    use super::results::Pack;
     #[pymodule_export]
     use super::run::Run;
     #[pymodule_export]

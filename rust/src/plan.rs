@@ -5,6 +5,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use oxtask_core::pool::Lane;
 
+use crate::caching::Caching;
 use crate::context;
 
 /// How the body is run.
@@ -31,6 +32,8 @@ pub(crate) struct Plan {
     delays: Vec<f64>,
     jitter: f64,
     pub(crate) has_timeout: bool,
+    /// How runs are cached without the Python engine.
+    pub(crate) caching: Option<Py<Caching>>,
     hooks: Vec<Py<PyList>>,
     names: Vec<Py<PyString>>,
     /// Positional parameters come first in `names`; the first `positional_only` cannot be given by name.
@@ -46,8 +49,8 @@ pub(crate) struct Plan {
 #[pymethods]
 impl Plan {
     #[new]
-    #[pyo3(signature = (*, function, kind, rich, completing, retries, delays, jitter, has_timeout, hooks, names,
-                        positional, positional_only, required, var_positional, var_keyword))]
+    #[pyo3(signature = (*, function, kind, rich, completing, retries, delays, jitter, has_timeout, caching, hooks,
+                        names, positional, positional_only, required, var_positional, var_keyword))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // keywords of one constructor
     fn new(
         function: Py<PyAny>,
@@ -58,6 +61,7 @@ impl Plan {
         delays: Vec<f64>,
         jitter: f64,
         has_timeout: bool,
+        caching: Option<Py<Caching>>,
         hooks: Vec<Py<PyList>>,
         names: Vec<Py<PyString>>,
         positional: usize,
@@ -81,6 +85,7 @@ impl Plan {
             delays,
             jitter,
             has_timeout,
+            caching,
             hooks,
             positional,
             positional_only,

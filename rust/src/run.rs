@@ -12,6 +12,7 @@ use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::boundary::Enter;
+use crate::caching::Cache;
 use crate::collector::{self, Known, Link};
 use crate::futures::TaskRunFuture;
 use crate::inputs::Resolve;
@@ -45,6 +46,8 @@ pub(crate) struct Spec {
     pub(crate) known: Known,
     /// The history wants to know of each run, and of its result.
     pub(crate) recorded: bool,
+    /// What runs that are not rich use of the cache.
+    pub(crate) cache: Option<Box<Cache>>,
 }
 
 /// A remark on the life of a run.
@@ -103,12 +106,14 @@ pub(crate) struct Run {
     view: Mutex<Option<Py<PyAny>>>,
     /// The transaction of a run that has no need of one, made when its body asked for it.
     transaction: Mutex<Option<Py<PyAny>>>,
-    has_transaction: AtomicBool,
+    had_transaction: AtomicBool,
     pub(crate) seat: Option<Arc<Seat>>,
     /// The input, or the pair of arguments that took its place.
     input: Mutex<(Shape, Option<Py<PyAny>>)>,
     /// The input as it was before futures in it were resolved; `None` if there were none.
     pub(crate) given: Option<Py<PyAny>>,
+    /// The key under which the core stores what the body returns.
+    pub(crate) key: Option<Box<str>>,
     /// The body that the thread was in before this one; `None` outside of the body.
     outer: Mutex<Option<Outer>>,
     link: Link,
@@ -140,10 +145,11 @@ impl Run {
             attempt: AtomicU32::new(attempt),
             view: Mutex::new(None),
             transaction: Mutex::new(None),
-            has_transaction: AtomicBool::new(false),
+            had_transaction: AtomicBool::new(false),
             seat,
             input,
             given: None,
+            key: None,
             outer,
             link: Link::default(),
         }
@@ -162,9 +168,10 @@ impl Run {
         }
     }
 
+    /// Whether the body asked for a transaction: then the Python engine ends the run, and stores its value.
     #[inline]
-    pub(crate) fn has_transaction(&self) -> bool {
-        self.has_transaction.load(Ordering::Relaxed)
+    pub(crate) fn had_transaction(&self) -> bool {
+        self.had_transaction.load(Ordering::Relaxed)
     }
 
     pub(crate) fn number(&self) -> u32 {
@@ -267,9 +274,16 @@ impl Run {
     }
 
     fn set_transaction(&self, transaction: Option<Py<PyAny>>) {
-        self.has_transaction.store(transaction.is_some(), Ordering::Relaxed);
+        if transaction.is_some() {
+            self.had_transaction.store(true, Ordering::Relaxed);
+        }
         let old = std::mem::replace(&mut *self.transaction.lock(), transaction);
         drop(old);
+    }
+
+    #[getter]
+    fn cache_key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 
     #[getter]
@@ -303,7 +317,7 @@ impl Run {
     }
 
     /// Whether this attempt still speaks for the run.
-    fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         self.group.phase(self.index) == Phase::Running
             && self.group.attempt(self.index) == self.number()
     }

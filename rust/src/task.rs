@@ -8,12 +8,13 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::boundary::Enter;
+use crate::caching::{Cache, Found};
 use crate::collector::Known;
 use crate::inputs::{self, Resolve};
 use crate::plan::{Kind, Plan};
 use crate::run::{self, Run, Shape, Spec};
 use crate::runner::Runner;
-use crate::{attempt, boundary, clock, context, history, intake, runtime, verdict};
+use crate::{attempt, boundary, caching, clock, context, history, intake, runtime, verdict};
 
 #[pyclass(frozen, subclass, dict, weakref, module = "oxtask._core")]
 pub(crate) struct TaskBase {
@@ -65,8 +66,9 @@ impl TaskBase {
             if let Some(kwargs) = kwargs.as_ref().filter(|_| clean) {
                 clean = inputs::scan(kwargs.as_any(), 0, &mut found)? == Resolve::Nothing;
             }
-            if clean {
-                return call(slf, plan, args, kwargs);
+            let (rich, cache) = caching::open(py, plan.get(), !clean);
+            if !rich && let Some(result) = call(slf, plan, &args, kwargs.as_ref(), cache)? {
+                return Ok(result);
             }
         }
         slf.enter_method("_call", (args, kwargs.unwrap_or_else(|| PyDict::new(py))))
@@ -91,13 +93,14 @@ impl TaskBase {
     }
 }
 
-/// Runs the body here and now, as a run of its own.
+/// Runs the body here and now, as a run of its own; `None` if the Python engine must.
 fn call<'py>(
     task: &Bound<'py, TaskBase>,
     plan: Py<Plan>,
-    args: Bound<'py, PyTuple>,
-    kwargs: Option<Bound<'py, PyDict>>,
-) -> PyResult<Bound<'py, PyAny>> {
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+    cache: Option<Box<Cache>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = task.py();
     let now = clock::now();
     let spec = Spec {
@@ -110,30 +113,46 @@ fn call<'py>(
         wait_for: None,
         known: Known::default(),
         recorded: false,
+        cache,
     };
     let ids = runtime::get().ids.reserve(now, 1);
     let group = Group::inline(spec, None, ids, now, py.None());
     group.begin(0, now);
-    let input = match &kwargs {
+    let input = match kwargs {
         Some(kwargs) => PyTuple::new(py, [args.as_any(), kwargs.as_any()])?.into_any(),
         None => args.clone().into_any(),
     };
-    let run = Run::new(Arc::clone(&group), 0, 1, None, Some(input.unbind()));
+    let mut claim = None;
+    if let Some(cache) = &group.work.cache {
+        match cache.find(py, group.id(0), group.work.shape, &input) {
+            Found::Value(value) => return Ok(Some(value)),
+            Found::Nothing(own) => claim = Some(own),
+            Found::Unknown => return Ok(None),
+        }
+    }
+    let mut run = Run::new(Arc::clone(&group), 0, 1, None, Some(input.unbind()));
+    run.key = claim.as_ref().map(|claim| claim.key.as_str().into());
     let run = run::RUNS.make(py, run)?;
     let function = &group.work.plan.get().function;
-    let kwargs = kwargs.as_ref().map(Bound::as_any);
+    let kwargs = kwargs.map(Bound::as_any);
+    let began = if claim.is_some() { clock::now() } else { 0 };
     let (answer, ended) = context::within(py, None, run.as_any(), || {
-        match boundary::call(py, function, args.as_any(), kwargs) {
-            Ok(value) if verdict::is_plain(&value) && !run.get().has_transaction() => {
+        let answer = match boundary::call(py, function, args.as_any(), kwargs) {
+            Ok(value) if verdict::is_plain(&value) && !run.get().had_transaction() => {
                 verdict::complete_direct(py, &run, value)
             }
             Ok(value) => verdict::judge_direct(py, &run, Ok(value)),
             Err(error) => verdict::judge_direct(py, &run, Err(error)),
+        };
+        match (&group.work.cache, &claim) {
+            (Some(cache), Some(claim)) => cache.keep_direct(py, &run, claim, began, answer),
+            _ => answer,
         }
     })?;
+    drop(claim);
     let (outcome, output) = ended;
     attempt::settle(py, &group, 0, run.get().number(), outcome, Some(output.unbind()));
-    answer
+    answer.map(Some)
 }
 
 /// A run of a direct call, begun; the caller runs it and settles it.
@@ -147,7 +166,7 @@ pub(crate) fn begin_direct<'py>(
     let plan = TaskBase::plan(task)?;
     let spec = Spec {
         task: task.clone().into_any().unbind(),
-        rich: plan.get().is_call_rich(py),
+        rich: plan.get().is_call_rich(py) || plan.get().caching.is_some(),
         plan,
         context: Some(context::snapshot(py)?),
         shape: Shape::ArgsKwargs,
@@ -155,6 +174,7 @@ pub(crate) fn begin_direct<'py>(
         wait_for: None,
         known: Known::default(),
         recorded: history::is_on(),
+        cache: None,
     };
     let now = clock::now();
     let group = Group::inline(spec, None, runtime::get().ids.reserve(now, 1), now, py.None());

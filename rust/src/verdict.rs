@@ -37,7 +37,7 @@ pub(crate) fn ended(
             }
             ended
         }
-        Ok(value) if is_plain(&value) && !run.get().has_transaction() => {
+        Ok(value) if is_plain(&value) && !run.get().had_transaction() => {
             match completing(py, run, &value) {
                 Some(ended) => ended,
                 None => Ended::Done(Outcome::Completed, Some(value.unbind())),
@@ -49,7 +49,7 @@ pub(crate) fn ended(
             let error = error.into_value(py).into_any();
             if is_failure
                 && run.get().group.work.plan.get().retries > 0
-                && !run.get().has_transaction()
+                && !run.get().had_transaction()
                 && let Some(delay) = run.get().retry_after(py, error.clone_ref(py))
             {
                 return Ended::Delay(delay);

@@ -438,7 +438,9 @@ def returned(run: Run, value: Any) -> Answer:
     """Tell how a run ended that returned a state, a list of states or a generator."""
     code, output = judge_value(value)
     if is_good(code, output):
-        drive(task_transactions.completed(run, None), call_nothing)
+        error = drive(task_transactions.plainly_completed(run, output), call_nothing)
+        if error is not None:
+            code, output = FAILED, error
     else:
         drive(task_transactions.failed(run, None, None), call_nothing)
     if code not in {COMPLETED, CHOSEN}:
@@ -454,6 +456,18 @@ def returned(run: Run, value: Any) -> Answer:
             return LOST, None
         log_lines.plain_completed(run, code, output)
     return code, output
+
+
+def not_stored(run: Run, value: Any, cause: BaseException) -> Answer:
+    """Tell how a run ended whose value the core could not store."""
+    error = task_transactions.why_it_fails(run.task, cause)
+    if error is None:
+        log_lines.not_stored(run, cause)
+        return COMPLETED, value
+    if not run.is_current():
+        return LOST, None
+    log_lines.plain_end(run, FAILED, error)
+    return FAILED, error
 
 
 def not_ready(run: Run, upstream: Any) -> Answer:

@@ -21,7 +21,7 @@ from oxtask._internal.task_runs import (
     log_of,
 )
 from oxtask._internal.text import short_repr
-from oxtask.exceptions import HashError
+from oxtask.exceptions import HashError, SerializationError
 
 if TYPE_CHECKING:
     import logging
@@ -197,6 +197,16 @@ def plain_completed(run: Run, code: int, output: Any) -> None:
         completing(run, output)
     else:
         plain_end(run, code, output)
+
+
+def not_stored(run: Run, error: BaseException) -> None:
+    """Write that a value could not be stored, and the run completes all the same."""
+    if is_on(WARNING):
+        log = log_of(run.future)
+        text = "Encountered an error while serializing result"
+        if not isinstance(error, SerializationError):
+            text = "The result could not be stored"
+        write(log, run.task, WARNING, f"{text}: {error}")
 
 
 def condition_failed(log: RunLog[Any], task: TaskMachinery, error: Exception) -> None:

@@ -35,12 +35,16 @@ def make_plan(task: TaskMachinery) -> _core.Plan:
     parts = task._known_plans.get(is_bound)
     if parts is None:
         parts = task._known_plans[is_bound] = _parts(task)
-    function, options = parts
-    return _core.Plan(function=_bound(function, task._receiver), **options)
+    function, cached, options = parts
+    receiver = task._receiver
+    caching = None if cached is None else _core.Caching(receiver=receiver, **cached)
+    return _core.Plan(function=_bound(function, receiver), caching=caching, **options)
 
 
-def _parts(task: TaskMachinery) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """Return the function, not bound, and the options of a plan."""
+def _parts(
+    task: TaskMachinery,
+) -> tuple[Callable[..., Any], dict[str, Any] | None, dict[str, Any]]:
+    """Return the function, not bound, what it is cached with, and the options of a plan."""
     signature = task._signature_plan()
     given = list(zip(signature.names, signature.kinds, strict=True))
     if task._receiver is not None:
@@ -70,7 +74,7 @@ def _parts(task: TaskMachinery) -> tuple[Callable[..., Any], dict[str, Any]]:
         "var_positional": any(kind == VAR_POSITIONAL for _, kind in given),
         "var_keyword": any(kind == VAR_KEYWORD for _, kind in given),
     }
-    return _function_of(task), options
+    return _function_of(task), None if options["rich"] else cache_parts(task), options
 
 
 def _record_if_wanted() -> None:
@@ -97,7 +101,7 @@ def is_rich(task: TaskMachinery) -> bool:
         or task.retry_condition_fn is not None
         or task.log_prints
         or (task.log_prints is None and plan_watch.prints_may_be_logged())
-        or task.persist_result
+        or (task.persist_result and cache_parts(task) is None)
         or (task.persist_result is None and plan_watch.results_may_be_kept())
         or plan_watch.tags_may_be_limited()
         or log_lines.may_be_on(log_lines.DEBUG)
@@ -114,6 +118,19 @@ def _line_of_completed_runs() -> Callable[[_core.Run, Any], None] | None:
     from oxtask._internal.plain_lines import completing  # noqa: PLC0415 - start-up time
 
     return completing
+
+
+def cache_parts(task: TaskMachinery) -> dict[str, Any] | None:
+    """Return what the core needs to cache the runs of a task; ``None`` if it does not."""
+    if not task.persist_result:
+        return None
+    from oxtask._internal.cache_plans import parts_of  # noqa: PLC0415 - start-up time
+
+    parts = task._known_plans
+    if "cache" not in parts:
+        parts["cache"] = parts_of(task)
+    found: dict[str, Any] | None = parts["cache"]
+    return found
 
 
 # --- the body -------------------------------------------------------------------------------------

@@ -192,13 +192,38 @@ def completed(run: Run, log: RunLog[Any] | None) -> Steps:
     if (own := run.transaction) is not None:
         run.set_transaction(None)
         yield Work(lambda calls: own._leave(calls, None))
-    if kept is None or not isinstance(kept.transaction.error, ResultStoreError):
+    return None if kept is None else why_it_fails(run.task, kept.transaction.error)
+
+
+def plainly_completed(run: Run, output: Any) -> Steps:
+    """Commit what a plain run did that ended well: see `completed`.
+
+    Args:
+        run: The run.
+        output: Its value, or the state it chose.
+    """
+    own = run.transaction
+    if run.cache_key is not None:
+        from oxtask._internal.state import is_state, unwrap  # noqa: PLC0415 - start-up time
+        from oxtask._internal.transactions.base import transaction_of  # noqa: PLC0415
+
+        own = transaction_of(run)
+        if own is not None and own.store is not None:
+            value = unwrap(output.data) if is_state(output) else output
+            span = _expiration(run.task)
+            own.stage(own.store.create_result_record(value, own.key, span))
+    yield from completed(run, None)
+    return None if own is None else why_it_fails(run.task, own.error)
+
+
+def why_it_fails(task: TaskMachinery, cause: BaseException | None) -> Exception | None:
+    """Return why a run fails whose value could not be stored, if it does fail."""
+    if not isinstance(cause, ResultStoreError):
         return None
-    cause = kept.transaction.error
     if get_current_settings().results.on_persist_error == "warn":
         return None
     error = ResultPersistenceError(
-        f"The result of task {run.task.name!r} could not be stored: {cause}. To let such runs "
+        f"The result of task {task.name!r} could not be stored: {cause}. To let such runs "
         "complete, set OXTASK_RESULTS_ON_PERSIST_ERROR=warn"
     )
     error.__cause__ = cause

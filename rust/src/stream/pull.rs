@@ -13,7 +13,7 @@ use crate::boundary::Enter;
 use crate::collector::Known;
 use crate::inputs::{self, Resolve};
 use crate::run::{Shape, Spec};
-use crate::{boundary, clock, history, runtime};
+use crate::{boundary, caching, clock, history, runtime};
 
 impl Stream {
     /// Pulls items as far as that is wanted now.
@@ -126,10 +126,11 @@ impl Stream {
     }
 
     fn new_block(&self, py: Python<'_>, special: bool) -> PyResult<Block> {
+        let (rich, cache) = caching::open(py, self.plan.get(), self.rich);
         let spec = Spec {
             task: self.task.clone_ref(py).into_any(),
             plan: self.plan.clone_ref(py),
-            rich: self.rich,
+            rich,
             context: Some(self.context.clone_ref(py)),
             shape: self.shape,
             // Items with futures in them are rare in a stream: they are resolved by the Python walk, in the worker.
@@ -137,6 +138,7 @@ impl Stream {
             wait_for: None,
             known: Known::default(),
             recorded: history::is_on(),
+            cache,
         };
         let now = clock::now();
         let ids = runtime::get().ids.reserve(now, self.block);

@@ -1,0 +1,90 @@
+"""How the core caches the runs of a task by itself, worked out once per task.
+
+It does where the results go to the pack of the settings and the key is made of what the core knows.
+Everything else is for the engine: see `oxtask._internal.task_transactions`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from oxtask import _core
+from oxtask._internal import keeping, log_lines
+from oxtask.context import FlowRunContext
+from oxtask.settings import get_current_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from oxtask._internal.task_machinery import TaskMachinery
+    from oxtask.settings import Settings
+
+_APART = ("key_storage", "isolation_level", "lock_manager")
+
+
+def parts_of(task: TaskMachinery) -> dict[str, Any] | None:
+    """Return what a `_core.Caching` of the task is made of; ``None`` if the engine must cache it."""
+    policy = task.cache_policy
+    if (
+        not task.persist_result
+        or policy is None
+        or task.isasync
+        or task.isgenerator
+        or task.refresh_cache
+        or task.result_storage is not None
+        or task.result_serializer is not None
+        or not task.cache_result_in_memory
+        or any(getattr(policy, name, None) is not None for name in _APART)
+        or log_lines.is_on(log_lines.INFO)
+    ):
+        return None
+    from oxtask._internal.keys_plans import key_plan_of  # noqa: PLC0415 - start-up time
+
+    keys = key_plan_of(task)
+    if keys is None or not keys.members:
+        return None
+    span = task.cache_expiration
+    needs_flow = bool({"RunId", "FlowParameters"} & set(keys.members))
+    return {
+        "keys": keys,
+        "expiration": None if span is None else max(0, round(span.total_seconds() * 1e9)),
+        "open": _opener(needs_flow=needs_flow, refreshes=task.refresh_cache),
+        "costs": costs_of(task),
+    }
+
+
+def costs_of(task: TaskMachinery) -> _core.Costs:
+    """Return the sums of what caching costs a task and saves it."""
+    costs: _core.Costs = task.__dict__.setdefault("_costs", _core.Costs())
+    return costs
+
+
+def _opener(*, needs_flow: bool, refreshes: bool | None) -> Callable[[], Any]:
+    """Return a function that the core calls when runs are made: it returns their pack.
+
+    With it comes what of the flow run takes part in keys, if something does. It returns ``None`` if
+    the engine must make the runs.
+    """
+    known: list[Any] = [None, None]  # settings, and the pack that follows from them
+
+    def opened() -> Any:
+        settings = get_current_settings()
+        if settings is not known[0]:
+            known[:] = settings, _pack_of(settings, refreshes)
+        pack = known[1]
+        return (pack, *_of_flow()) if needs_flow and pack is not None else pack
+
+    return opened
+
+
+def _pack_of(settings: Settings, refreshes: bool | None) -> _core.Pack | None:
+    if refreshes is None and settings.tasks.refresh_cache:
+        return None
+    return keeping.current().store._pack
+
+
+def _of_flow() -> tuple[str | None, dict[str, Any] | None]:
+    context = FlowRunContext.get()
+    if context is None:
+        return None, None
+    return str(context.flow_run.id), context.parameters

@@ -1,0 +1,244 @@
+//! Cached runs that need no Python but their body: what is found for them, and what of them is stored.
+//!
+//! [`Caching`] is worked out once per task, like its plan; a [`Cache`] is what the runs of one submission use of it.
+//! Whatever is out of the ordinary, a key that cannot be made above all, is left to the Python engine, which meets it
+//! again and says so.
+
+use std::borrow::Cow;
+
+use oxtask_core::group::Outcome;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
+
+use crate::attempt::exception;
+use crate::boundary::Enter;
+use crate::costs::Costs;
+use crate::flights::{self, Lead};
+use crate::keys::{KeyContext, KeyPlan};
+use crate::plan::Plan;
+use crate::results::Pack;
+use crate::run::{Run, Shape};
+use crate::verdict::{Answer, Ended, read_answer};
+use crate::{clock, python};
+
+/// How the results of a task are cached where nobody has decided anything else.
+#[pyclass(frozen, module = "oxtask._core")]
+pub(crate) struct Caching {
+    keys: Py<KeyPlan>,
+    /// What the task is bound to.
+    receiver: Option<Py<PyAny>>,
+    /// In nanoseconds, how long a result counts.
+    expiration: Option<u64>,
+    /// Returns the pack that code here stores results in, and with it what of the flow run takes part in keys.
+    open: Py<PyAny>,
+    costs: Py<Costs>,
+}
+
+#[pymethods]
+impl Caching {
+    #[new]
+    #[pyo3(signature = (*, keys, receiver, expiration, open, costs))]
+    fn new(
+        keys: Py<KeyPlan>,
+        receiver: Option<Py<PyAny>>,
+        expiration: Option<u64>,
+        open: Py<PyAny>,
+        costs: Py<Costs>,
+    ) -> Self {
+        Self { keys, receiver, expiration, open, costs }
+    }
+
+    #[allow(clippy::needless_pass_by_value)] // the signature that PyO3 asks for
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.keys)?;
+        visit.call(&self.receiver)?;
+        visit.call(&self.open)
+    }
+}
+
+/// What the runs of one submission share of the cache.
+pub(crate) struct Cache {
+    caching: Py<Caching>,
+    pack: Py<Pack>,
+    flow_run_id: Option<String>,
+    flow_parameters: Option<Py<PyDict>>,
+}
+
+/// What there is for a run.
+pub(crate) enum Found<'py> {
+    Value(Bound<'py, PyAny>),
+    /// Nothing; what the body returns is to be stored.
+    Nothing(Claim),
+    /// It is for the Python engine to find out.
+    Unknown,
+}
+
+/// The right to compute the value of a key, while other runs with that key wait.
+pub(crate) struct Claim {
+    pub(crate) key: String,
+    _lead: Lead,
+}
+
+/// Whether runs made here need the Python engine, and else what they use of the cache.
+pub(crate) fn open(py: Python<'_>, plan: &Plan, rich: bool) -> (bool, Option<Box<Cache>>) {
+    let Some(caching) = plan.caching.as_ref().filter(|_| !rich) else { return (rich, None) };
+    // What goes wrong here, goes wrong in the engine too.
+    match opened(py, caching) {
+        Ok(Some(cache)) => (false, Some(Box::new(cache))),
+        _ => (true, None),
+    }
+}
+
+fn opened(py: Python<'_>, caching: &Py<Caching>) -> PyResult<Option<Cache>> {
+    let answer = caching.get().open.bind(py).enter(())?;
+    if answer.is_none() {
+        return Ok(None);
+    }
+    let (pack, flow_run_id, flow_parameters) = match answer.cast::<Pack>() {
+        Ok(pack) => (pack.clone().unbind(), None, None),
+        Err(_) => answer.extract()?,
+    };
+    Ok(Some(Cache { caching: caching.clone_ref(py), pack, flow_run_id, flow_parameters }))
+}
+
+impl Cache {
+    /// Looks for the value of a run; may wait for another run with the same key.
+    pub(crate) fn find<'py>(
+        &self,
+        py: Python<'py>,
+        run_id: u128,
+        shape: Shape,
+        input: &Bound<'py, PyAny>,
+    ) -> Found<'py> {
+        self.search(py, run_id, shape, input).unwrap_or(Found::Unknown)
+    }
+
+    fn search<'py>(
+        &self,
+        py: Python<'py>,
+        run_id: u128,
+        shape: Shape,
+        input: &Bound<'py, PyAny>,
+    ) -> PyResult<Found<'py>> {
+        let caching = self.caching.get();
+        let costs = caching.costs.get();
+        let began = clock::now();
+        let Some(key) = self.key(py, run_id, shape, input)? else { return Ok(Found::Unknown) };
+        let keyed = clock::now();
+        costs.hashed(keyed.saturating_sub(began));
+        let mut found = self.pack.get().lookup(py, &key)?;
+        costs.read(clock::now().saturating_sub(keyed));
+        let mut lead = None;
+        if found.is_none() {
+            // Whoever led until now may have stored the value.
+            lead = Some(flights::lead(py, &key)?);
+            found = self.pack.get().lookup(py, &key)?;
+        }
+        Ok(match (found, lead) {
+            (Some((value, cost)), _) => {
+                costs.hit(cost);
+                Found::Value(value)
+            }
+            (None, Some(lead)) => Found::Nothing(Claim { key, _lead: lead }),
+            (None, None) => Found::Unknown,
+        })
+    }
+
+    fn key<'py>(
+        &self,
+        py: Python<'py>,
+        run_id: u128,
+        shape: Shape,
+        input: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<String>> {
+        let caching = self.caching.get();
+        let context = KeyContext {
+            flow_run_id: self.flow_run_id.as_deref().map(Cow::Borrowed),
+            task_run_id: run_id,
+            flow_parameters: self.flow_parameters.as_ref().map(|parameters| parameters.bind(py)),
+        };
+        let receiver = caching.receiver.as_ref().map(|receiver| receiver.bind(py));
+        let keys = caching.keys.get();
+        match shape {
+            Shape::One => keys.key(py, receiver, &PyTuple::new(py, [input])?, None, &context),
+            Shape::Args => keys.key(py, receiver, input.cast()?, None, &context),
+            Shape::ArgsKwargs => {
+                let (args, kwargs) = crate::attempt::split(input)?;
+                keys.key(py, receiver, args.cast()?, Some(&kwargs), &context)
+            }
+        }
+    }
+
+    /// Runs a body, stores what it came to if that is a value, and returns how it has ended.
+    pub(crate) fn keep(
+        &self,
+        py: Python<'_>,
+        run: &Bound<'_, Run>,
+        claim: &Claim,
+        body: impl FnOnce() -> Ended,
+    ) -> Ended {
+        let began = clock::now();
+        let ended = body();
+        let Ended::Done(Outcome::Completed, Some(value)) = ended else { return ended };
+        match self.store(py, run, claim, began, value.bind(py)) {
+            None => Ended::Done(Outcome::Completed, Some(value)),
+            Some(otherwise) => otherwise,
+        }
+    }
+
+    /// The same for a direct call whose body has run.
+    pub(crate) fn keep_direct<'py>(
+        &self,
+        py: Python<'py>,
+        run: &Bound<'py, Run>,
+        claim: &Claim,
+        began: u64,
+        answer: Answer<'py>,
+    ) -> Answer<'py> {
+        let (Ok(value), (Outcome::Completed, _)) = &answer else { return answer };
+        match self.store(py, run, claim, began, value) {
+            Some(Ended::Done(outcome, Some(error))) if !outcome.has_value() => {
+                let error = error.into_bound(py);
+                (Err(PyErr::from_value(error.clone())), (outcome, error))
+            }
+            _ => answer,
+        }
+    }
+
+    /// Stores a value; returns how the run has ended, if that is not with the value.
+    fn store(
+        &self,
+        py: Python<'_>,
+        run: &Bound<'_, Run>,
+        claim: &Claim,
+        began: u64,
+        value: &Bound<'_, PyAny>,
+    ) -> Option<Ended> {
+        // A body that asked for its transaction has had its value stored by that.
+        if run.get().had_transaction() {
+            return None;
+        }
+        if !run.get().is_current() {
+            return Some(Ended::Lost);
+        }
+        let caching = self.caching.get();
+        let ended = clock::now();
+        let took = ended.saturating_sub(began);
+        let expires = caching.expiration.map(|span| clock::wall().saturating_add(span));
+        let stored = self.pack.get().keep(py, &claim.key, value, expires, took);
+        caching.costs.get().wrote(clock::now().saturating_sub(ended), took);
+        stored.err().map(|error| refused(py, run, value, error))
+    }
+}
+
+/// Asks the Python engine what becomes of a run whose value could not be stored.
+#[cold]
+fn refused(py: Python<'_>, run: &Bound<'_, Run>, value: &Bound<'_, PyAny>, error: PyErr) -> Ended {
+    let answer = python::engine(py)
+        .and_then(|engine| engine.enter_method("not_stored", (run, value, error.into_value(py))));
+    match answer.and_then(|answer| read_answer(&answer)) {
+        Ok(ended) => ended,
+        Err(error) => Ended::Done(Outcome::Crashed, Some(exception(py, error))),
+    }
+}
