@@ -18,13 +18,18 @@ from oxtask.states import State
 __all__ = [
     "Alarm",
     "Blocking",
+    "Caching",
     "Completions",
+    "Costs",
+    "Envelope",
     "KeyPlan",
+    "Pack",
     "Plan",
     "Run",
     "RunTask",
     "Runner",
     "SourceKey",
+    "StagedResult",
     "Stream",
     "TaskBase",
     "TaskRunFuture",
@@ -43,9 +48,14 @@ __all__ = [
     "jittered",
     "leave",
     "needs_resolving",
+    "open_record",
+    "pause_packs",
     "record_every_run",
     "register_state_class",
     "resolve",
+    "resume_packs",
+    "seal_record",
+    "seal_value",
     "settle",
     "settled",
     "unsettled",
@@ -479,3 +489,140 @@ def hash_inputs(
     inputs: dict[str, Any], exclude: list[str] | None = None, algorithm: str | None = None
 ) -> str:
     """Return the key of arguments by name: `hash_objects(inputs)` without the names left out."""
+
+@final
+class Envelope:
+    """A verified record of a result."""
+
+    @property
+    def key(self) -> str:
+        """The key it belongs to."""
+
+    @property
+    def codec(self) -> int:
+        """What reads the payload: 0 a serializer, 1 plain values, 2 pickle, 3 nothing."""
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether a key of this user has signed it."""
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether the value is stored elsewhere, and the payload is its digest."""
+
+    @property
+    def created(self) -> int:
+        """When it was written: Unix time in nanoseconds."""
+
+    @property
+    def expires(self) -> int | None:
+        """From when on it no longer counts, in nanoseconds."""
+
+    @property
+    def metadata(self) -> bytes:
+        """What names the serializer, if one has written the payload."""
+
+    @property
+    def payload(self) -> bytes:
+        """The value as bytes."""
+
+    def describes(self, value: bytes) -> bool:
+        """Tell whether ``value`` is the one that is stored elsewhere."""
+
+    def value(self) -> Any:
+        """Return the value; raises `CorruptRecordError` if it may not be read."""
+
+def open_record(record: bytes, key: str | None, keys: list[bytes]) -> Envelope:
+    """Verify a record; raises `CorruptRecordError` or `NewerRecordError`."""
+
+def seal_record(
+    key: str,
+    metadata: bytes,
+    payload: bytes,
+    keys: list[bytes] | None = None,
+    expires: int | None = None,
+    apart: bool = False,
+    raw: bool = False,
+) -> bytes:
+    """Write a record whose payload is made; signed if there are keys."""
+
+def seal_value(key: str, value: Any, keys: list[bytes], expires: int | None = None) -> bytes:
+    """Write a record of any value, which is pickled if it is not plain."""
+
+@final
+class StagedResult:
+    """A record that is written to a pack and that nobody sees."""
+
+    def discard(self) -> None:
+        """Drop it, if it has not been published."""
+
+@final
+class Pack:
+    """Results in one folder, for many threads and processes. Times are in nanoseconds.
+
+    What fails raises `ResultStoreError`.
+    """
+
+    def __new__(
+        cls,
+        path: str,
+        read_keys: Callable[[], list[bytes]],
+        *,
+        max_bytes: int | None = None,
+        max_age: int | None = None,
+        durable: bool = False,
+        max_inline: int = 32768,
+        memory_records: int = 32768,
+        memory_bytes: int = 67108864,
+    ) -> Self: ...
+    @property
+    def path(self) -> str:
+        """The folder."""
+
+    def lookup(self, key: str, default: Any = None) -> Any:
+        """Return the value of a key, or ``default``; about what is damaged there is one warning."""
+
+    def keep(self, key: str, value: Any, expires: int | None = None) -> None:
+        """Store a value; raises `SerializationError` if it cannot be written."""
+
+    def read(self, key: str) -> Envelope | None:
+        """Return the verified record of a key, even if it has expired.
+
+        Raises `CorruptRecordError` or `NewerRecordError`.
+        """
+
+    def raw(self, key: str) -> bytes | None:
+        """Return the record of a key as it is stored."""
+
+    def contains(self, key: str) -> bool:
+        """Tell whether there is a record that counts."""
+
+    def put(self, key: str, sealed: bytes) -> None:
+        """Store a record."""
+
+    def stage(self, key: str, sealed: bytes) -> StagedResult:
+        """Write a record so that only its publication is left to do."""
+
+    def publish(self, staged: list[StagedResult]) -> None:
+        """Make records visible, all of them at once or none."""
+
+    def delete(self, key: str) -> bool:
+        """Remove a record, and tell whether there was one."""
+
+    def ls(self, prefix: str = "") -> list[dict[str, Any]]:
+        """List the records whose key begins with ``prefix``: key, size, expires, used."""
+
+    def stats(self) -> dict[str, int]:
+        """Count records, bytes, files, and hits and misses of this process."""
+
+    def prune(self) -> dict[str, int]:
+        """Remove what has expired, is over a limit, or belongs to nobody."""
+
+    def verify(self) -> dict[str, int]:
+        """Read all records and put aside those that are damaged."""
+
+def pause_packs() -> None:
+    """Close all connections to databases: called before a fork."""
+
+def resume_packs() -> None:
+    """Let them be opened again: called after a fork."""

@@ -10,16 +10,20 @@ from __future__ import annotations
 import abc
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from oxtask._internal.dispatch import in_async_context
 from oxtask._internal.storage.local_files import StagedFile, read_file
 from oxtask._internal.text import short_repr
 
+if TYPE_CHECKING:
+    from oxtask._internal.storage.packed import PackedBackend
+
 __all__ = [
     "LocalFileSystem",
     "NullFileSystem",
+    "PackedFileSystem",
     "ReadableFileSystem",
     "RemoteFileSystem",
     "WritableFileSystem",
@@ -128,6 +132,52 @@ class LocalFileSystem(_DualFileSystem):
             raise ValueError(f"Path {str(resolved)!r} already exists and is not a file.")
         StagedFile(str(resolved), [content]).publish()
         return str(resolved)
+
+
+class PackedFileSystem(_DualFileSystem):
+    """A folder on this machine in which many results share few files: fast, and limited in size.
+
+    It is the storage of results that do not say. Small results are rows of a database, large ones
+    are files that have no readable names. The folder must be on a local disk. Settings that begin
+    with ``results.max_`` limit its size. Reading raises `ValueError` if there is nothing.
+
+    Args:
+        basepath: The folder; a leading ``~`` is the home of the user.
+    """
+
+    def __init__(self, basepath: str | os.PathLike[str]) -> None:
+        self.basepath: str = os.fspath(basepath)
+
+    @property
+    def folder(self) -> str:
+        """The folder as an absolute path."""
+        return os.path.abspath(os.path.expanduser(self.basepath))  # noqa: PTH100, PTH111
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PackedFileSystem):
+            return NotImplemented
+        return self.basepath == other.basepath
+
+    def __hash__(self) -> int:
+        return hash(self.basepath)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(basepath={self.basepath!r})"
+
+    def _read(self, path: str) -> bytes:
+        backend = self._backend()
+        return backend.read(backend.normal(path))
+
+    def _write(self, path: str, content: bytes) -> str:
+        backend = self._backend()
+        key = backend.normal(path)
+        backend.stage(key, [content]).publish()
+        return backend.location(key)
+
+    def _backend(self) -> PackedBackend:
+        from oxtask._internal.storage.packed import PackedBackend  # noqa: PLC0415 - start-up time
+
+        return PackedBackend(self.folder)
 
 
 class RemoteFileSystem(_DualFileSystem):

@@ -127,7 +127,7 @@ class ResultRecord(Generic[R_co]):  # noqa: PLW1641 - mutable and equal by conte
         """
         from oxtask._internal.storage.metadata import pack_record  # noqa: PLC0415 - start-up time
 
-        return b"".join(pack_record(self, self._metadata().storage_key or ""))
+        return pack_record(self, self._metadata().storage_key or "")
 
     @classmethod
     def deserialize(cls, data: bytes, backup_serializer: Serializer[Any] | None = None) -> Self:

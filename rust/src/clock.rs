@@ -34,6 +34,12 @@ pub(crate) fn now() -> u64 {
     offset() + monotonic()
 }
 
+/// Unix time in nanoseconds as the system has it now, which is what expirations are compared with.
+#[inline]
+pub(crate) fn wall() -> u64 {
+    read(libc::CLOCK_REALTIME)
+}
+
 pub(crate) fn since(earlier: u64) -> Duration {
     Duration::from_nanos(now().saturating_sub(earlier))
 }
@@ -41,9 +47,4 @@ pub(crate) fn since(earlier: u64) -> Duration {
 /// Processor time of the process.
 pub(crate) fn process_cpu() -> Duration {
     Duration::from_nanos(read(libc::CLOCK_PROCESS_CPUTIME_ID))
-}
-
-/// Unix time in nanoseconds as the system has it now.
-pub(crate) fn wall() -> u64 {
-    read(libc::CLOCK_REALTIME)
 }

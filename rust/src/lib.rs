@@ -67,7 +67,10 @@ mod _core {
     #[pymodule_export]
     use super::python::register_state_class;
     #[pymodule_export]
-    use super::results::Pack;
+    use super::results::{
+        Envelope, Pack, StagedResult, open_record, pause_packs, resume_packs, seal_record,
+        seal_value,
+    };
     #[pymodule_export]
     use super::run::Run;
     #[pymodule_export]
@@ -100,6 +103,12 @@ mod _core {
         let hooks = PyDict::new(py);
         hooks.set_item("before", module.getattr("before_fork")?)?;
         hooks.set_item("after_in_child", module.getattr("after_fork_in_child")?)?;
-        py.import("os")?.call_method("register_at_fork", (), Some(&hooks)).map(drop)
+        let os = py.import("os")?;
+        os.call_method("register_at_fork", (), Some(&hooks))?;
+        let hooks = PyDict::new(py);
+        hooks.set_item("before", module.getattr("pause_packs")?)?;
+        hooks.set_item("after_in_parent", module.getattr("resume_packs")?)?;
+        hooks.set_item("after_in_child", module.getattr("resume_packs")?)?;
+        os.call_method("register_at_fork", (), Some(&hooks)).map(drop)
     }
 }

@@ -67,6 +67,11 @@ fn random_seed() -> u64 {
     RandomState::new().hash_one((std::process::id(), clock::now()))
 }
 
+/// A number that nobody can foresee.
+pub(crate) fn random() -> u64 {
+    random_seed()
+}
+
 impl Runtime {
     /// A number in `0.0..1.0`, for jitter (an `xorshift64*` generator: Vigna, 2016).
     pub(crate) fn uniform(&self) -> f64 {

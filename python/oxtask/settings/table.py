@@ -103,6 +103,21 @@ class ResultsSettings(SettingsGroup):
         "The folder of results that do not say; `none` is `storage` in the home.",
         ("LOCAL_STORAGE_PATH",),
     )
+    max_bytes: int | None = declare(
+        POSITIVE_COUNT_OR_NONE,
+        5 << 30,
+        "The most bytes of all results in the default storage; those not used for longest go.",
+    )
+    max_age: int | None = declare(
+        POSITIVE_COUNT_OR_NONE,
+        None,
+        "Seconds after which results in the default storage go that were not used.",
+    )
+    durability: str = declare(
+        one_of("default", "full"),
+        "default",
+        "With `full`, a result in the default storage survives a power cut once it is written.",
+    )
 
 
 class TasksRunnerSettings(SettingsGroup):

@@ -11,6 +11,7 @@
 //! | [`waits`] | the graph of runs that block on runs, and its cycles |
 //! | [`retry`] | how long to wait before an attempt |
 //! | [`hashing`] | cache keys: the canonical encoding of values and its digest |
+//! | `results` | stored results: the record and the pack that holds many |
 //! | [`ids`] | run ids derived from a group and an index |
 //!
 //! The crate is generic over what a run carries ([`group::Work`]): it never sees a Python object, never reads a
@@ -27,6 +28,8 @@ pub mod ids;
 pub mod inbox;
 pub mod pool;
 mod queue;
+#[cfg(not(loom))]
+pub mod results;
 pub mod retry;
 pub mod sync;
 pub mod timer;

@@ -13,17 +13,17 @@ from oxtask._internal.storage.local_files import (
     read_file,
     store_error,
 )
-from oxtask._internal.storage.record_format import MAGIC, MAX_HEAD, unpack
+from oxtask._internal.storage.packed import PackedBackend
+from oxtask._internal.storage.record_format import MAGIC, unseal
 from oxtask._internal.text import short_repr
 from oxtask.exceptions import CorruptRecordError, NewerRecordError, ResultStoreError
-from oxtask.filesystems import LocalFileSystem, RemoteFileSystem
+from oxtask.filesystems import LocalFileSystem, PackedFileSystem, RemoteFileSystem
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-_FIRST_READ = 8192
-"""Bytes read of a file to see whether a result is there: room for the two lines of most."""
-
+_BEGINNING = 64
+"""Bytes of a record that tell which version has written it."""
 
 class Staged(Protocol):
     """New content that is written, or ready to be, and not yet visible."""
@@ -59,10 +59,6 @@ class Backend(Protocol):
         """Return the content; raises the storage's own error if there is none."""
         ...
 
-    def read_head(self, key: str) -> bytes:
-        """Return at least the two lines that describe the content."""
-        ...
-
     def stage(self, key: str, parts: list[bytes]) -> Staged:
         """Prepare new content."""
         ...
@@ -73,6 +69,8 @@ class Backend(Protocol):
 
 def backend_of(storage: Any) -> Backend:
     """Return how a result store uses ``storage``."""
+    if isinstance(storage, PackedFileSystem):
+        return PackedBackend(storage.folder)
     return LocalBackend(storage) if isinstance(storage, LocalFileSystem) else RemoteBackend(storage)
 
 
@@ -113,13 +111,6 @@ class LocalBackend:
         except FileNotFoundError:
             raise ValueError(f"Path {path!r} does not exist.") from None
 
-    def read_head(self, key: str) -> bytes:
-        path = self.location(key)
-        blob = read_file(path, _FIRST_READ)
-        if blob.count(b"\n", 0, _FIRST_READ) < 2 and len(blob) == _FIRST_READ:
-            blob = read_file(path, MAX_HEAD)
-        return blob
-
     def stage(self, key: str, parts: list[bytes]) -> StagedFile:
         path = self.location(key)
         self._make_way(path)
@@ -131,11 +122,11 @@ class LocalBackend:
     def _make_way(self, path: str) -> None:
         """Leave alone what a newer version has written, and put aside what is no result."""
         try:
-            blob = read_file(path, _FIRST_READ)
+            blob = read_file(path, _BEGINNING)
             if not blob.startswith(MAGIC):
                 put_aside(path)
                 return
-            unpack(blob, None)
+            unseal(blob, None)
         except FileNotFoundError:
             return
         except NewerRecordError as error:
@@ -175,9 +166,6 @@ class RemoteBackend:
         if not isinstance(blob, (bytes, bytearray)):
             raise ValueError(f"Path {key!r} does not exist.")  # noqa: TRY004 - a storage without it
         return bytes(blob)
-
-    def read_head(self, key: str) -> bytes:
-        return self.read(key)
 
     def stage(self, key: str, parts: list[bytes]) -> _StagedObject:
         return _StagedObject(self, key, b"".join(parts))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from oxtask._internal.dispatch import in_async_context
 from oxtask._internal.text import short_repr
 from oxtask.context import FlowRunContext, TaskRunContext
-from oxtask.filesystems import LocalFileSystem, RemoteFileSystem
+from oxtask.filesystems import LocalFileSystem, PackedFileSystem, RemoteFileSystem
 from oxtask.serializers import Serializer, resolve_serializer
 from oxtask.settings import get_current_settings
 
@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 
 
 def get_default_result_storage(*, _sync: bool | None = None) -> Any:
-    """Return the storage of the settings: a folder, ``storage`` in the home by default."""
+    """Return the storage of the settings.
+
+    That is a folder with a file for each key, if the settings name one, or else a pack, in the
+    folder ``storage`` of the home.
+    """
     settings = get_current_settings()
-    storage = LocalFileSystem(settings.results.local_storage_path or settings.home / "storage")
-    return _dual(storage, _sync)
+    folder = settings.results.local_storage_path
+    storage = PackedFileSystem(settings.home / "storage") if folder is None else folder
+    return resolve_result_storage(storage, _sync=_sync)
 
 
 def resolve_result_storage(storage: Any, *, _sync: bool | None = None) -> Any:

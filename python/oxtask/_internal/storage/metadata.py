@@ -10,7 +10,7 @@ from uuid import UUID  # noqa: TC003 - pydantic reads it
 from pydantic import BaseModel, Field, SerializeAsAny, field_validator
 
 from oxtask import __version__
-from oxtask._internal.storage.record_format import Head, pack, unpack
+from oxtask._internal.storage.record_format import SERIALIZER, moment, seal, unseal
 from oxtask._internal.text import short_repr
 from oxtask.exceptions import CorruptRecordError, SerializationError
 from oxtask.serializers import (
@@ -21,6 +21,7 @@ from oxtask.serializers import (
 )
 
 if TYPE_CHECKING:
+    from oxtask._core import Envelope
     from oxtask.results import ResultRecord
 
 
@@ -78,23 +79,59 @@ def dump_value(serializer: Serializer[Any], value: Any) -> bytes:
     try:
         return serializer.dumps(value)
     except Exception as error:
-        raise SerializationError(
-            f"A value of type {type(value).__name__} cannot be written by the serializer "
-            f"{serializer.type!r}: {short_repr(error)}. Choose another with "
-            "`result_serializer=...` ('json', 'pickle'), or do not store it with "
-            "`persist_result=False`."
+        raise unwritable(value, serializer.type, error) from error
+
+
+def unwritable(value: Any, serializer: str, error: Exception) -> SerializationError:
+    """Return the error of a value that a serializer cannot write."""
+    return SerializationError(
+        f"A value of type {type(value).__name__} cannot be written by the serializer "
+        f"{serializer!r}: {short_repr(error)}. Choose another with "
+        "`result_serializer=...` ('json', 'pickle'), or do not store it with "
+        "`persist_result=False`."
+    )
+
+
+def load_value(metadata: ResultRecordMetadata, payload: bytes) -> Any:
+    """Return the value that a serializer has written.
+
+    Raises:
+        CorruptRecordError: If it cannot read it.
+    """
+    try:
+        return metadata.serializer.loads(payload)
+    except Exception as error:
+        raise CorruptRecordError(
+            f"the serializer {metadata.serializer.type!r} cannot read it: {short_repr(error)}"
         ) from error
 
 
-def pack_record(record: ResultRecord[Any], key: str) -> tuple[bytes, bytes]:
-    """Return a record as the two lines that describe it, and its value.
+def is_plain(record: ResultRecord[Any]) -> bool:
+    """Tell whether a record says nothing that those who read it would not assume."""
+    return record.serializer == PickleSerializer() and record.metadata.storage_block_id is None
+
+
+def pack_record(record: ResultRecord[Any], key: str, payload: bytes | None = None) -> bytes:
+    """Return a record as bytes.
+
+    Args:
+        record: The record.
+        key: The key under which it is stored.
+        payload: The serialized value, if it is stored apart.
 
     Raises:
         SerializationError: If the value cannot be written.
         ConfigurationError: If the key that signs records cannot be used.
     """
-    payload = record.serialize_result()
-    return pack(key, json.loads(record.serialize_metadata()), payload), payload
+    is_apart = payload is not None
+    return seal(
+        key,
+        record.serialize_metadata(),
+        record.serialize_result() if payload is None else payload,
+        record.expiration,
+        signed=record.serializer != JSONSerializer(),  # anybody may write plain JSON
+        apart=is_apart,
+    )
 
 
 def unpack_record(
@@ -112,21 +149,43 @@ def unpack_record(
             have to be signed and is not.
         NewerRecordError: If a newer version has written it.
     """
-    head = unpack(blob, key)
+    return unpack_envelope(unseal(blob, key), payload)
+
+
+def unpack_envelope(
+    envelope: Envelope, payload: bytes | None = None
+) -> tuple[Any, ResultRecordMetadata]:
+    """Do what `unpack_record` does, with a record that was verified."""
+    metadata = metadata_of(envelope)
+    if envelope.codec != SERIALIZER:
+        try:
+            return envelope.value(), metadata
+        except CorruptRecordError:
+            raise
+        except Exception as error:
+            raise CorruptRecordError(f"it cannot be read: {short_repr(error)}") from error
+    if envelope.is_apart != (payload is not None):
+        raise CorruptRecordError("its value is not stored where it says")
     if payload is None:
-        payload = blob[head.size :]
-    head.check(payload)
-    metadata = metadata_of(head)
-    try:
-        return metadata.serializer.loads(payload), metadata
-    except Exception as error:
-        raise CorruptRecordError(
-            f"the serializer {metadata.serializer.type!r} cannot read it: {short_repr(error)}"
-        ) from error
+        payload = envelope.payload
+    elif not envelope.describes(payload):
+        raise CorruptRecordError("its content is not what was written")
+    return load_value(metadata, payload), metadata
 
 
-def metadata_of(head: Head) -> ResultRecordMetadata:
+def metadata_of(envelope: Envelope) -> ResultRecordMetadata:
     """Return the metadata of a record that may be read.
+
+    Raises:
+        CorruptRecordError: If the record may not be read, or its metadata is not valid.
+    """
+    if envelope.codec == SERIALIZER:
+        return metadata_from(envelope.metadata, envelope.is_signed)
+    return ResultRecordMetadata(storage_key=envelope.key, expiration=moment(envelope.expires))
+
+
+def metadata_from(metadata: bytes, is_signed: bool) -> ResultRecordMetadata:
+    """Return the metadata that a record holds, if the record may be read.
 
     Making a serializer imports modules, and many run what they read: what this user has not signed
     is read as plain JSON only.
@@ -134,14 +193,18 @@ def metadata_of(head: Head) -> ResultRecordMetadata:
     Raises:
         CorruptRecordError: If the record may not be read, or its metadata is not valid.
     """
-    fields: Any = head.metadata.get("serializer")
-    if not head.is_signed and fields != JSONSerializer().model_dump():
-        kind = fields.get("type") if isinstance(fields, dict) else fields
+    try:
+        fields = json.loads(metadata)
+        serializer: Any = fields.get("serializer")
+    except (ValueError, AttributeError) as error:
+        raise CorruptRecordError(f"its metadata is not valid: {short_repr(error)}") from error
+    if not is_signed and serializer != JSONSerializer().model_dump():
+        kind = serializer.get("type") if isinstance(serializer, dict) else serializer
         raise CorruptRecordError(
             f"it needs the serializer {short_repr(kind)}, and was not signed with the key of this "
             "user: only JSON is read without"
         )
     try:
-        return ResultRecordMetadata.model_validate(head.metadata)
+        return ResultRecordMetadata.model_validate(fields)
     except ValueError as error:
         raise CorruptRecordError(f"its metadata is not valid: {short_repr(error)}") from error

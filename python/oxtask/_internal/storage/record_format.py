@@ -1,120 +1,88 @@
-"""A stored result as bytes.
+"""A stored result as bytes: the record of the core, signed with the key of this user.
 
-Two lines of text and the bytes of the serializer::
-
-    oxtask result 1 <checksum> <key id>:<signature>
-    {"key": ..., "length": ..., "payload": <checksum>, "metadata": {...}}
-    <payload>
-
-The checksum in the first line covers the words before it and the second line, which holds the
-checksum of the payload and the key under which the result is stored. So nothing can be changed, cut
-off, appended or put under another key unnoticed, and the two lines alone say whether a result is
-there. The signature is made of the same bytes with a key of this user (`signing`).
-
-Later versions keep the form of the first line and that there is a second, so that a newer record
-can be told from a damaged one.
+Its form stands in ``rust/core/src/results/envelope.rs``. Nothing in a record can be changed, cut
+off, appended or put under another key unnoticed, and nothing of it is decoded before that is
+certain.
 """
 
 from __future__ import annotations
 
-import json
-from hashlib import blake2b
-from hmac import compare_digest
-from typing import Any
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
 
+from oxtask._core import open_record, seal_record, seal_value
 from oxtask._internal.storage import signing
-from oxtask._internal.text import short_repr
-from oxtask.exceptions import CorruptRecordError, NewerRecordError
 
-VERSION = 1
-MAGIC = b"oxtask result "
-MAX_HEAD = 1 << 20
-"""The most bytes the two lines can have."""
+if TYPE_CHECKING:
+    from oxtask._core import Envelope
 
+MAGIC = b"\x8foxrec"
+SERIALIZER, PLAIN, PICKLE, RAW = range(4)
+"""What reads a payload; see ``codec`` in the core."""
 
-class Head:
-    """The two lines, verified.
-
-    Attributes:
-        metadata: What is known of the result, as plain data.
-        is_signed: Whether a key of this user has signed it.
-        size: The bytes of the two lines.
-        length: The bytes of the payload.
-    """
-
-    __slots__ = ("_payload", "is_signed", "length", "metadata", "size")
-
-    def __init__(self, header: dict[str, Any], is_signed: bool, size: int) -> None:
-        self.metadata: dict[str, Any] = header["metadata"]
-        self.length: int = header["length"]
-        self._payload: str = header["payload"]
-        self.is_signed = is_signed
-        self.size = size
-
-    def check(self, payload: bytes) -> None:
-        """Check that the payload is the one that was written.
-
-        Raises:
-            CorruptRecordError: If it is not.
-        """
-        if len(payload) != self.length or _checksum(payload) != self._payload:
-            raise CorruptRecordError("its content is not what was written")
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-def pack(key: str, metadata: dict[str, Any], payload: bytes) -> bytes:
-    """Return the two lines for a payload.
-
-    Raises:
-        ConfigurationError: If the signing key cannot be used.
-    """
-    header = json.dumps(
-        {"key": key, "length": len(payload), "payload": _checksum(payload), "metadata": metadata},
-        separators=(",", ":"),
-    ).encode()
-    covered = b"%s%d\n%s" % (MAGIC, VERSION, header)
-    signature = signing.sign(covered)
-    return b"%s%d %s %s\n%s\n" % (
-        MAGIC,
-        VERSION,
-        _checksum(covered).encode(),
-        signature.encode(),
-        header,
-    )
-
-
-def unpack(blob: bytes, key: str | None) -> Head:
-    """Verify the two lines at the start of ``blob``.
+def seal(
+    key: str,
+    metadata: bytes,
+    payload: bytes,
+    expiration: datetime | None = None,
+    *,
+    signed: bool = True,
+    apart: bool = False,
+) -> bytes:
+    """Return the record of a value that a serializer has written.
 
     Args:
-        blob: The lines and what follows them.
-        key: The key under which they were found; ``None`` if it does not matter.
+        key: The key under which it is stored.
+        metadata: What names the serializer.
+        payload: What the serializer has written.
+        expiration: From when on the record no longer counts.
+        signed: Whether this user signs it.
+        apart: Whether the payload is stored elsewhere; the record holds its digest then.
 
     Raises:
-        CorruptRecordError: If they are damaged, or belong to another key.
-        NewerRecordError: If a newer version has written them.
+        ConfigurationError: If the key that signs records cannot be used.
     """
-    if not blob.startswith(MAGIC):
-        raise CorruptRecordError("it was not written by oxtask")
-    first_end = blob.find(b"\n", 0, 1024)
-    second_end = blob.find(b"\n", first_end + 1, MAX_HEAD)
-    if first_end < 0 or second_end < 0:
-        raise CorruptRecordError("its beginning is cut off")
-    header = blob[first_end + 1 : second_end]
-    words = blob[len(MAGIC) : first_end].split(b" ")
-    covered = b"%s%s\n%s" % (MAGIC, words[0], header)
-    if len(words) < 2 or not compare_digest(_checksum(covered).encode(), words[1]):
-        raise CorruptRecordError("its beginning is damaged")
-    if words[0] != b"%d" % VERSION:
-        raise NewerRecordError(
-            f"it has the newer format {short_repr(words[0].decode('ascii', 'replace'))}, and this "
-            f"version of oxtask reads up to {VERSION}: upgrade oxtask, or use another storage"
-        )
-    fields = json.loads(header)
-    if key is not None and fields["key"] != key:
-        raise CorruptRecordError(f"it belongs to the key {short_repr(fields['key'])}")
-    is_signed = len(words) == 3 and signing.is_signed(covered, words[2].decode("ascii", "replace"))
-    return Head(fields, is_signed, second_end + 1)
+    keys = signing.keys() if signed else None
+    return seal_record(key, metadata, payload, keys, nanoseconds(expiration), apart=apart)
 
 
-def _checksum(data: bytes) -> str:
-    return blake2b(data, digest_size=20).hexdigest()
+def seal_any(key: str, value: Any, expiration: datetime | None = None) -> bytes:
+    """Return the record of any value, in the form that is the fastest to read.
+
+    Raises:
+        SerializationError: If the value cannot be pickled.
+        ConfigurationError: If the key that signs records cannot be used.
+    """
+    return seal_value(key, value, signing.keys(), nanoseconds(expiration))
+
+
+def unseal(blob: bytes, key: str | None) -> Envelope:
+    """Verify a record.
+
+    Args:
+        blob: The record.
+        key: The key under which it was found; ``None`` if it does not matter.
+
+    Raises:
+        CorruptRecordError: If it is damaged, or belongs to another key or user.
+        NewerRecordError: If a newer version has written it.
+        ConfigurationError: If the key that signs records cannot be used.
+    """
+    return open_record(blob, key, signing.keys())
+
+
+def nanoseconds(time: datetime | None) -> int | None:
+    """Return a time as a record has it: Unix time in nanoseconds."""
+    if time is None:
+        return None
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=timezone.utc)
+    return max(0, (time - _EPOCH) // timedelta(microseconds=1) * 1000)
+
+
+def moment(expires: int | None) -> datetime | None:
+    """Return the time of a record."""
+    return None if expires is None else _EPOCH + timedelta(microseconds=expires // 1000)

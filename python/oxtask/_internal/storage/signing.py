@@ -11,8 +11,6 @@ import contextlib
 import os
 import secrets
 import stat
-from hashlib import blake2b
-from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from oxtask.exceptions import ConfigurationError
@@ -25,40 +23,16 @@ _known: dict[str, tuple[tuple[int, ...], list[bytes]]] = {}
 """Keys by the path of their file, and by what tells whether the file has changed."""
 
 
-def sign(data: bytes) -> str:
-    """Return a signature of ``data``.
+def keys(home: Path | None = None) -> list[bytes]:
+    """Return the keys: the first signs, all are accepted.
+
+    Args:
+        home: The folder in which they are kept, if it is not the one of the settings.
 
     Raises:
         ConfigurationError: If the file of the key is not safe, or cannot be read or made.
     """
-    key = _keys()[0]
-    return f"{_key_id(key)}:{_mac(data, key)}"
-
-
-def is_signed(data: bytes, signature: str) -> bool:
-    """Tell whether one of the keys made ``signature`` of ``data``.
-
-    Raises:
-        ConfigurationError: If the file of the key is not safe, or cannot be read or made.
-    """
-    key_id, _, mac = signature.partition(":")
-    return any(
-        compare_digest(_mac(data, key).encode(), mac.encode())
-        for key in _keys()
-        if _key_id(key) == key_id
-    )
-
-
-def _mac(data: bytes, key: bytes) -> str:
-    return blake2b(data, key=key, digest_size=32, person=b"oxtask-result").hexdigest()
-
-
-def _key_id(key: bytes) -> str:
-    return blake2b(key, digest_size=4, person=b"oxtask-key-id").hexdigest()
-
-
-def _keys() -> list[bytes]:
-    path = get_current_settings().home / "keys" / "results.key"
+    path = (home or get_current_settings().home) / "keys" / "results.key"
     try:
         try:
             return _read(path)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from oxtask._internal.storage.packed import StagedInPack, publish_together
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from oxtask._internal.storage.backends import Staged
     from oxtask._internal.storage.store import ResultStore
     from oxtask.results import ResultRecord
@@ -31,6 +35,9 @@ class StagedRecord:
                     if keep_previous:
                         earlier.undo()
                 raise
+        self._published()
+
+    def _published(self) -> None:
         self._record.mark_persisted()
         self._store._forget(self._key)
 
@@ -49,3 +56,30 @@ class StagedRecord:
         """Drop the record, if it has not been published."""
         for part in self._parts:
             part.discard()
+
+
+def published_together(records: Iterable[StagedRecord]) -> list[list[StagedRecord]]:
+    """Return records in groups, each of which appears as a whole.
+
+    Records of one pack are one group. They come last: what can only be undone should be tried
+    before what cannot fail half way.
+    """
+    alone: list[list[StagedRecord]] = []
+    packs: dict[Any, list[StagedRecord]] = {}
+    for record in records:
+        if len(record._parts) == 1 and isinstance(record._parts[0], StagedInPack):
+            packs.setdefault(record._parts[0].pack, []).append(record)
+        else:
+            alone.append([record])
+    return [*alone, *packs.values()]
+
+
+def publish(group: list[StagedRecord], keep_previous: bool = False) -> None:
+    """Make a group of `published_together` visible."""
+    if len(group) == 1:
+        group[0].publish(keep_previous)
+        return
+    parts = [part for record in group for part in record._parts if isinstance(part, StagedInPack)]
+    publish_together(parts, keep_previous)
+    for record in group:
+        record._published()

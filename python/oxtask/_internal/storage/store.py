@@ -10,11 +10,16 @@ from oxtask._internal.storage.backends import Backend, backend_of
 from oxtask._internal.storage.memory_cache import MemoryCache
 from oxtask._internal.storage.metadata import (
     ResultRecordMetadata,
+    dump_value,
+    is_plain,
     metadata_of,
     pack_record,
+    unpack_envelope,
     unpack_record,
 )
-from oxtask._internal.storage.record_format import unpack
+from oxtask._internal.storage.packed import PackedBackend
+from oxtask._internal.storage.packing import warn_of, warn_once
+from oxtask._internal.storage.record_format import seal_any, unseal
 from oxtask._internal.storage.staged_record import StagedRecord
 from oxtask._internal.storage.store_locks import StoreLocks
 from oxtask._internal.text import short_repr
@@ -22,7 +27,7 @@ from oxtask._internal.times import utc_now
 from oxtask.exceptions import CorruptRecordError, NewerRecordError
 from oxtask.filesystems import NullFileSystem
 from oxtask.results import ResultRecord
-from oxtask.serializers import resolve_serializer
+from oxtask.serializers import PickleSerializer, resolve_serializer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,12 +35,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from oxtask._core import Pack
     from oxtask.locking.protocol import LockManager
     from oxtask.serializers import Serializer
-
-_MAX_WARNED = 10_000
-_warned: set[str] = set()
-"""Places about which there was a warning already."""
 
 
 class ResultStore(StoreLocks):
@@ -119,13 +121,15 @@ class ResultStore(StoreLocks):
     # --- reading and writing ----------------------------------------------------------------------
 
     def exists(self, key: str) -> bool:
-        """Tell whether there is a record that counts; only what describes it is read."""
+        """Tell whether there is a record that counts; only what describes it is decoded."""
         try:
-            head = unpack(self._heads.read_head(self._normal(key)), self._normal(key))
-            expiration = metadata_of(head).expiration
+            normal = self._normal(key)
+            if isinstance(self._heads, PackedBackend):
+                return not self._is_write_only and self._heads.pack.contains(normal)
+            expiration = metadata_of(unseal(self._heads.read(normal), normal)).expiration
         except Exception:  # noqa: BLE001 - what cannot be read is not there
             return False
-        if isinstance(self.metadata_storage, NullFileSystem):
+        if self._is_write_only:
             return False
         return expiration is None or expiration > utc_now()
 
@@ -140,7 +144,7 @@ class ResultStore(StoreLocks):
         A record that is damaged, foreign or newer is none; there is one warning about each, and a
         damaged one is put aside.
         """
-        if isinstance(self.metadata_storage, NullFileSystem):
+        if self._is_write_only:
             return None
         normal = self._normal(key)
         try:
@@ -256,11 +260,16 @@ class ResultStore(StoreLocks):
         """Write a record so that only its publication is left to do; see `write` for errors."""
         key = self._normal(result_record.metadata.storage_key)
         self.check_not_locked(key, holder)
-        head, payload = pack_record(result_record, key)
-        if self._heads is self._backend:
-            parts = [self._backend.stage(key, [head, payload])]
-        else:  # the value first: what describes it must not be seen without it
+        if self._heads is not self._backend:
+            payload = dump_value(result_record.serializer, result_record.result)
+            head = pack_record(result_record, key, payload)
+            # The value first: what describes it must not be seen without it.
             parts = [self._backend.stage(key, [payload]), self._heads.stage(key, [head])]
+        elif isinstance(self._backend, PackedBackend) and is_plain(result_record):
+            sealed = seal_any(key, result_record.result, result_record.expiration)
+            parts = [self._backend.stage(key, [sealed])]
+        else:
+            parts = [self._backend.stage(key, [pack_record(result_record, key)])]
         return StagedRecord(self, result_record, key, parts)
 
     # --- stores of flows and tasks ----------------------------------------------------------------
@@ -343,7 +352,26 @@ class ResultStore(StoreLocks):
     def _location(self, key: str) -> str:
         return self._backend.location(self._normal(key))
 
+    @property
+    def _is_write_only(self) -> bool:
+        return isinstance(self.metadata_storage, NullFileSystem)
+
+    @property
+    def _pack(self) -> Pack | None:
+        """The pack, if all that this store does is to keep values in it and to look them up."""
+        is_plain_store = (
+            self.lock_manager is None
+            and self.metadata_storage is None
+            and isinstance(self._backend, PackedBackend)
+            and self.serializer == PickleSerializer()
+        )
+        return self._backend.pack if is_plain_store else None  # type: ignore[attr-defined]
+
     def _read(self, key: str) -> ResultRecord[Any]:
+        if self._heads is self._backend and isinstance(self._backend, PackedBackend):
+            found: ResultRecord[Any] = ResultRecord(*unpack_envelope(self._backend.envelope(key)))
+            found.mark_persisted()
+            return found
         location = version = blob = None
         is_cached = self.cache_result_in_memory and self._heads is self._backend
         if is_cached:
@@ -366,19 +394,10 @@ class ResultStore(StoreLocks):
         if isinstance(error, CorruptRecordError):
             self._forget(key)
             self._heads.put_aside(key)
-        place = self._heads.location(key)
-        self._warn(key, f"The stored result {place!r} is not used: {error}.")
+        warn_of(self._heads.location(key), str(error))
 
     def _warn(self, key: str, text: str) -> None:
-        place = self._heads.location(key)
-        if place in _warned:
-            return
-        if len(_warned) >= _MAX_WARNED:
-            _warned.clear()
-        _warned.add(place)
-        from oxtask.logging import get_logger  # noqa: PLC0415 - nobody needs it otherwise
-
-        get_logger("results").warning(text)
+        warn_once(self._heads.location(key), text)
 
 
 async def _in_thread(function: Callable[..., Any], *arguments: Any) -> Any:

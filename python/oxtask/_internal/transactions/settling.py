@@ -103,9 +103,16 @@ async def commit(root: BaseTransaction, calls: Calls) -> bool:
                 await _run_hook(member, hook, "commit", calls)
         for member in members:
             _check_lock(member)
-        for record in staged:
-            await calls.call(record.publish, len(staged) > 1)
-            published.append(record)
+        if staged:
+            from oxtask._internal.storage.staged_record import (  # noqa: PLC0415 - only with a store
+                publish,
+                published_together,
+            )
+
+            groups = published_together(staged)
+            for group in groups:
+                await calls.call(publish, group, len(groups) > 1)
+                published.extend(group)
         for member in members:
             member.state = TransactionState.COMMITTED
         for record in published:

@@ -1,0 +1,203 @@
+//! The connections to the database of a pack: one for each thread that uses it at the same time.
+//!
+//! Invariants: a connection is used by one thread at a time and by the process that opened it only. While the pack is
+//! [paused](Connections::pause) there is none at all, so a process can fork: nothing of SQLite is left that the
+//! child could inherit, neither connections nor locks of other threads.
+//!
+//! A thread that is not [patient](Patience) gets [`PackError::Busy`] wherever it would wait for another.
+
+use std::cell::Cell;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::error::PackError;
+use super::schema;
+use crate::sync::{Condvar, Mutex};
+
+/// Whether a caller waits for others, and may take long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// What takes longer than a read from the page cache is [`PackError::Busy`].
+    Quick,
+    Waits,
+}
+
+/// How long a writer waits for others: sixty seconds.
+const MAX_TURNS: i32 = 12_000;
+const TURN: Duration = Duration::from_millis(5);
+const FIRST_TURN: Duration = Duration::from_micros(50);
+/// Connections that are kept open for later.
+const MAX_IDLE: usize = 16;
+
+thread_local! {
+    static PATIENCE: Cell<Patience> = const { Cell::new(Patience::Waits) };
+}
+
+/// Called by SQLite when somebody else has a lock.
+#[expect(clippy::disallowed_methods, reason = "SQLite has nothing to wait on")]
+fn wait(turn: i32) -> bool {
+    if PATIENCE.get() == Patience::Quick || turn > MAX_TURNS {
+        return false;
+    }
+    std::thread::sleep(if turn < 20 { FIRST_TURN } else { TURN });
+    true
+}
+
+pub(crate) struct Connections {
+    database: PathBuf,
+    is_durable: bool,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    process: u32,
+    idle: Vec<Connection>,
+    in_use: usize,
+    is_paused: bool,
+}
+
+/// A connection, until it is dropped.
+pub(crate) struct Lease<'a> {
+    owner: &'a Connections,
+    connection: Option<Connection>,
+}
+
+impl Connections {
+    pub(crate) fn new(database: PathBuf, is_durable: bool) -> Self {
+        Self { database, is_durable, state: Mutex::new(State::default()), changed: Condvar::new() }
+    }
+
+    pub(crate) fn database(&self) -> &Path {
+        &self.database
+    }
+
+    pub(crate) fn lease(&self, patience: Patience) -> Result<Lease<'_>, PackError> {
+        PATIENCE.set(patience);
+        let process = std::process::id();
+        let mut state = self.state.lock();
+        while state.is_paused {
+            if patience == Patience::Quick {
+                return Err(PackError::Busy);
+            }
+            state = self.changed.wait(state, None);
+        }
+        if state.process != process {
+            // Of a parent that forked without telling us: closing them would release its locks.
+            std::mem::forget(std::mem::take(&mut state.idle));
+            state.in_use = 0;
+            state.process = process;
+        }
+        let idle = state.idle.pop();
+        if idle.is_none() && patience == Patience::Quick {
+            return Err(PackError::Busy);
+        }
+        state.in_use += 1;
+        drop(state);
+        let mut lease = Lease { owner: self, connection: idle };
+        if lease.connection.is_none() {
+            lease.connection = Some(self.open()?);
+        }
+        Ok(lease)
+    }
+
+    /// Closes all connections when they are no longer in use, and lets nobody open others until [`resume`].
+    ///
+    /// [`resume`]: Self::resume
+    pub(crate) fn pause(&self) {
+        let mut state = self.state.lock();
+        state.is_paused = true;
+        while state.in_use > 0 {
+            state = self.changed.wait(state, None);
+        }
+        let idle = std::mem::take(&mut state.idle);
+        drop(state);
+        drop(idle);
+    }
+
+    pub(crate) fn resume(&self) {
+        self.state.lock().is_paused = false;
+        self.changed.notify_all();
+    }
+
+    /// What SQLite says, as an error of the pack.
+    pub(crate) fn failed(&self, error: &rusqlite::Error) -> PackError {
+        PackError::sqlite(error, &self.database)
+    }
+
+    fn open(&self) -> Result<Connection, PackError> {
+        let connection = self.connect().map_err(|error| self.failed(&error))?;
+        let version = schema::version(&connection).map_err(|error| self.failed(&error))?;
+        if version > schema::VERSION {
+            return Err(PackError::Newer { version, path: self.database.clone() });
+        }
+        if version == 0 {
+            schema::create(&connection).map_err(|error| self.failed(&error))?;
+        }
+        Ok(connection)
+    }
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW
+            | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
+        let connection = Connection::open_with_flags(&self.database, flags)?;
+        connection.busy_handler(Some(wait))?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        let is_new: i64 = connection.query_row("PRAGMA page_count", (), |row| row.get(0))?;
+        if is_new == 0 {
+            connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        }
+        connection.query_row("PRAGMA journal_mode = WAL", (), |_| Ok(()))?;
+        let synchronous = if self.is_durable { "FULL" } else { "NORMAL" };
+        connection.pragma_update(None, "synchronous", synchronous)?;
+        connection.pragma_update(None, "cell_size_check", true)?;
+        connection.pragma_update(None, "mmap_size", 0)?;
+        // The log is written back in `upkeep`, where nobody waits for it.
+        connection.query_row("PRAGMA wal_autocheckpoint = 0", (), |_| Ok(()))?;
+        connection.query_row("PRAGMA journal_size_limit = 8388608", (), |_| Ok(()))?;
+        Ok(connection)
+    }
+}
+
+impl Deref for Lease<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("a lease has a connection until it is dropped")
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        PATIENCE.set(Patience::Waits);
+        let mut surplus = self.connection.take();
+        let mut state = self.owner.state.lock();
+        if surplus.as_ref().is_some_and(|connection| !connection.is_autocommit()) {
+            // An error has ended a transaction half way; closing the connection rolls it back.
+        } else if state.idle.len() < MAX_IDLE {
+            state.idle.extend(surplus.take());
+        }
+        if surplus.is_none() {
+            state.in_use -= 1;
+            let is_awaited = state.is_paused;
+            drop(state);
+            if is_awaited {
+                self.owner.changed.notify_all();
+            }
+            return;
+        }
+        drop(state);
+        drop(surplus);
+        self.owner.state.lock().in_use -= 1;
+        self.owner.changed.notify_all();
+    }
+}
