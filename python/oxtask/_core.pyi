@@ -99,6 +99,7 @@ class Plan:
         delays: list[float],
         jitter: float,
         has_timeout: bool,
+        caching: Caching | None,
         hooks: list[list[Any]],
         names: list[str],
         positional: int,
@@ -271,6 +272,10 @@ class Run:
 
     def set_transaction(self, transaction: Any) -> None: ...
     @property
+    def cache_key(self) -> str | None:
+        """The key under which the core stores what the body returns, if it does."""
+
+    @property
     def is_rich(self) -> bool:
         """Whether the run goes through the Python engine."""
 
@@ -440,6 +445,35 @@ class SourceKey:
         """Tell whether the key was kept when it was last made, and still holds."""
 
 @final
+class Caching:
+    """How the core caches the runs of a task by itself; see `oxtask._internal.cache_plans`."""
+
+    def __new__(
+        cls,
+        *,
+        keys: KeyPlan,
+        receiver: Any,
+        expiration: int | None,
+        open: Callable[[], Any],
+        costs: Costs,
+    ) -> Caching: ...
+
+@final
+class Costs:
+    """Sums of what caching costs a task and saves it; see `oxtask._internal.cache_costs`."""
+
+    def __new__(cls, name: str) -> Costs: ...
+    def found(self, hashing: int, reading: int, took: int) -> None:
+        """Count a run whose value was found; times are nanoseconds."""
+
+    def stored(self, hashing: int, reading: int, writing: int, took: int) -> None:
+        """Count a run whose value was computed and stored; times are nanoseconds."""
+
+    @property
+    def sums(self) -> tuple[int, int, int, int, int, int, int]:
+        """Hits, misses, and nanoseconds hashing, reading, writing, computing and saved."""
+
+@final
 class KeyPlan:
     """How the keys of a task's runs are made; see `oxtask._internal.keys_plans`."""
 
@@ -456,6 +490,10 @@ class KeyPlan:
         algorithm: str | None = None,
         source: SourceKey | None = None,
     ) -> Self: ...
+    @property
+    def members(self) -> list[str]:
+        """The names of the policies that take part."""
+
     def compute(
         self,
         args: tuple[Any, ...],

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from oxtask._internal.cache_costs import Price, costs_of, price_of
 from oxtask._internal.keys import key_of
 from oxtask._internal.keys_plans import policy_of
 from oxtask._internal.text import short_repr
@@ -27,7 +28,7 @@ from oxtask.exceptions import HashError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "Price", "explain", "price"]
 
 _SHOWN = 60
 _MAX_LINES = 20
@@ -169,3 +170,16 @@ def _flow_run() -> tuple[Any, dict[str, Any]]:
     if context is None or context.flow_run is None:
         return None, {}
     return context.flow_run.id, dict(context.parameters or {})
+
+
+def price(task: Any) -> Price:
+    """Return what caching cost a task in this process so far, and what it saved.
+
+    Args:
+        task: The task.
+
+    >>> from oxtask import task
+    >>> price(task(abs)).hits
+    0
+    """
+    return price_of(costs_of(task).sums)

@@ -137,7 +137,7 @@ impl Cache {
         }
         Ok(match (found, lead) {
             (Some((value, cost)), _) => {
-                costs.hit(cost);
+                costs.hit(py, cost);
                 Found::Value(value)
             }
             (None, Some(lead)) => Found::Nothing(Claim { key, _lead: lead }),
@@ -227,7 +227,7 @@ impl Cache {
         let took = ended.saturating_sub(began);
         let expires = caching.expiration.map(|span| clock::wall().saturating_add(span));
         let stored = self.pack.get().keep(py, &claim.key, value, expires, took);
-        caching.costs.get().wrote(clock::now().saturating_sub(ended), took);
+        caching.costs.get().wrote(py, clock::now().saturating_sub(ended), took);
         stored.err().map(|error| refused(py, run, value, error))
     }
 }

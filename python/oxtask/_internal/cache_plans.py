@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from oxtask import _core
-from oxtask._internal import keeping, log_lines
+from oxtask._internal import cache_costs, keeping, log_lines
 from oxtask.context import FlowRunContext
 from oxtask.settings import get_current_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from oxtask import _core
     from oxtask._internal.task_machinery import TaskMachinery
     from oxtask.settings import Settings
 
@@ -23,7 +23,7 @@ _APART = ("key_storage", "isolation_level", "lock_manager")
 
 
 def parts_of(task: TaskMachinery) -> dict[str, Any] | None:
-    """Return what a `_core.Caching` of the task is made of; ``None`` if the engine must cache it."""
+    """Return what a `_core.Caching` of a task is made of; ``None`` if the engine has to cache it."""
     policy = task.cache_policy
     if (
         not task.persist_result
@@ -49,14 +49,8 @@ def parts_of(task: TaskMachinery) -> dict[str, Any] | None:
         "keys": keys,
         "expiration": None if span is None else max(0, round(span.total_seconds() * 1e9)),
         "open": _opener(needs_flow=needs_flow, refreshes=task.refresh_cache),
-        "costs": costs_of(task),
+        "costs": cache_costs.costs_of(task),
     }
-
-
-def costs_of(task: TaskMachinery) -> _core.Costs:
-    """Return the sums of what caching costs a task and saves it."""
-    costs: _core.Costs = task.__dict__.setdefault("_costs", _core.Costs())
-    return costs
 
 
 def _opener(*, needs_flow: bool, refreshes: bool | None) -> Callable[[], Any]:

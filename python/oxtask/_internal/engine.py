@@ -153,7 +153,10 @@ def attempt(run: Run, log: RunLog[Any], args: tuple[Any, ...], kwargs: dict[str,
         kept = yield from task_transactions.begin(run, log, args, kwargs)
         if kept is not None and kept.record is not None:
             return (CACHED, kept.record.result) if run.seal() else (LOST, None)
+        began = time.monotonic_ns()
         value = yield Body(task._body(), args, kwargs, task.timeout_seconds)
+        if kept is not None:
+            kept.body = time.monotonic_ns() - began
     except BaseException as error:  # noqa: BLE001 - judged here, whatever it is
         error.__traceback__ = from_user_code(error.__traceback__)
         return judge_error(error) if run.seal() else (LOST, None)

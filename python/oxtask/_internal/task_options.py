@@ -139,6 +139,7 @@ def checked(fn: Any, options: dict[str, Any]) -> dict[str, Any]:
         _receiver=None,
         _known_signature=None,
         _known_plans={},
+        _costs=None,
         name=options["name"] or functions.name_of(inner),
         description=options["description"] or functions.description_of(inner),
         tags=_tags(options["tags"]),

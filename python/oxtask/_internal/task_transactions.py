@@ -6,6 +6,7 @@ Any other attempt gets one when its body asks for it: see `transaction_of`.
 
 from __future__ import annotations
 
+from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
@@ -34,14 +35,18 @@ class Kept:
         keeping: Whether the result is kept, and where.
         transaction: The transaction.
         record: What was found, or what is stored.
+        hashing: In nanoseconds, what making the key took.
+        reading: The same of looking for a record.
+        body: The same of the function.
     """
 
-    __slots__ = ("_is_open", "keeping", "record", "transaction")
+    __slots__ = ("_is_open", "body", "hashing", "keeping", "reading", "record", "transaction")
 
     def __init__(self, own: Keeping, transaction: BaseTransaction) -> None:
         self.keeping = own
         self.transaction = transaction
         self.record: ResultRecord[Any] | None = None
+        self.hashing = self.reading = self.body = 0
         self._is_open = True
 
     def stage(self, log: RunLog[Any], task: TaskMachinery, value: Any) -> None:
@@ -116,13 +121,14 @@ def _is_in_transaction() -> bool:
 
 
 def _begun(run: Run, log: RunLog[Any], own: Keeping, parameters: dict[str, Any]) -> Steps:
-    from oxtask._internal import cache_keys  # noqa: PLC0415 - start-up time
+    from oxtask._internal import cache_costs, cache_keys  # noqa: PLC0415 - start-up time
     from oxtask._internal.transactions.base import RunLogger  # noqa: PLC0415
     from oxtask.transactions import AsyncTransaction, Transaction  # noqa: PLC0415
 
     task: TaskMachinery = run.task
     options: dict[str, Any] = {"logger": RunLogger(run)}
     log.keeping = own
+    began = monotonic_ns()
     if own.persists:
         key = yield from cache_keys.key_of(log, task, own, parameters)
         options.update(
@@ -135,10 +141,13 @@ def _begun(run: Run, log: RunLog[Any], own: Keeping, parameters: dict[str, Any])
             options["isolation_level"] = level
     transaction = (AsyncTransaction if task.isasync else Transaction)(**options)
     parent = _parent_of(run)
+    keyed = monotonic_ns()
     yield Work(lambda calls: transaction._enter(calls, parent=parent))
     kept = log.kept = Kept(own, transaction)
+    kept.hashing, kept.reading = keyed - began, monotonic_ns() - keyed
     if transaction.is_committed():
         kept.record = transaction._read()
+        cache_costs.found(task, kept.hashing, kept.reading)
     return kept
 
 
@@ -188,7 +197,13 @@ def completed(run: Run, log: RunLog[Any] | None) -> Steps:
     kept = None
     if log is not None and log.kept is not None:
         kept, log.kept = log.kept, None
+        is_new, began = kept.transaction.is_staged(), monotonic_ns()
         yield from kept.leave(None)
+        if is_new and kept.keeping.persists:
+            from oxtask._internal import cache_costs  # noqa: PLC0415 - start-up time
+
+            writing = monotonic_ns() - began
+            cache_costs.stored(run.task, kept.hashing, kept.reading, writing, kept.body)
     if (own := run.transaction) is not None:
         run.set_transaction(None)
         yield Work(lambda calls: own._leave(calls, None))

@@ -25,7 +25,7 @@ def with_options(task: TaskT, options: dict[str, Any]) -> TaskT:
     descriptor = task._descriptor
     function = task.fn if descriptor is None else descriptor(task.fn)
     # Not through the constructor: that of a subclass may take other arguments.
-    kept = {"task_key": task.task_key, "_receiver": task._receiver}
+    kept = {"task_key": task.task_key, "_receiver": task._receiver, "_costs": None}
     return copied(task, {**task.__dict__, **checked(function, given), **kept})
 
 
@@ -93,7 +93,7 @@ def reduce(task: TaskMachinery) -> Any:
 
 def portable(task: TaskMachinery) -> dict[str, Any]:
     """Return the attributes of a task without those it can work out anew."""
-    return {**task.__dict__, "_known_signature": None, "_known_plans": {}}
+    return {**task.__dict__, "_known_signature": None, "_known_plans": {}, "_costs": None}
 
 
 def _place(task: TaskMachinery) -> tuple[str, str]:

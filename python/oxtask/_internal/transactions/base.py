@@ -88,9 +88,7 @@ def transaction_of(run: Run) -> BaseTransaction | None:
     if run.cache_key is not None:  # the core has looked, and found nothing
         from oxtask._internal import keeping  # noqa: PLC0415 - start-up time
 
-        options.update(
-            store=keeping.of_task(run.task).store, key=run.cache_key, overwrite=True
-        )
+        options.update(store=keeping.of_task(run.task).store, key=run.cache_key, overwrite=True)
     made = (AsyncTransaction if run.task.isasync else Transaction)(**options)
     settling.drive(made._enter(settling.BLOCKING, parent=None, is_shown=False))
     with ADOPTION:  # threads of the body may ask at the same time
