@@ -23,7 +23,7 @@ _APART = ("key_storage", "isolation_level", "lock_manager")
 
 
 def parts_of(task: TaskMachinery) -> dict[str, Any] | None:
-    """Return what a `_core.Caching` of a task is made of; ``None`` if the engine has to cache it."""
+    """Return what a `_core.Caching` of a task is made of; ``None`` if the engine caches it."""
     policy = task.cache_policy
     if (
         not task.persist_result
