@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from oxtask.exceptions import ConfigurationError, ResultStoreError, SerializationError
-from oxtask.filesystems import LocalFileSystem, NullFileSystem
+from oxtask.filesystems import LocalFileSystem, NullFileSystem, PackedFileSystem
 from oxtask.locking.memory import MemoryLockManager
 from oxtask.results import (
     ResultRecord,
@@ -51,10 +51,11 @@ class AsyncStorage:
         self.blobs[path] = content
 
 
-@pytest.fixture(params=["folder", "fsspec", "async"])
+@pytest.fixture(params=["folder", "pack", "fsspec", "async"])
 def any_store(request, folder):
     storages = {
         "folder": folder,
+        "pack": PackedFileSystem(folder),
         "fsspec": f"memory://results/{os.urandom(4).hex()}",
         "async": AsyncStorage(),
     }
@@ -100,7 +101,8 @@ def test_results_need_no_key_and_no_storage(home):
     assert record != store.create_result_record(None)
     store.persist_result_record(record)
     assert record.is_persisted
-    assert [path.name for path in (home / "storage").iterdir()] == [record.metadata.storage_key]
+    assert (home / "storage" / "results.db").is_file()
+    assert get_default_result_storage() == PackedFileSystem(home / "storage")
     assert store.read(record.metadata.storage_key) == record
     assert ResultStore(storage_key_fn=lambda: "mine").create_result_record(1).metadata.storage_key
 

@@ -66,7 +66,7 @@ def test_a_key_without_a_store_uses_that_of_the_run(home):
     with transaction() as txn:
         assert (txn.store, txn.read()) == (None, None)
         txn.stage(1)
-    assert [path.name for path in (home / "storage").iterdir()] == ["k"]
+    assert [entry["key"] for entry in get_result_store()._pack.ls()] == ["k"]
 
 
 def test_a_store_that_finds_nothing_is_replaced_by_one_that_does(folder):

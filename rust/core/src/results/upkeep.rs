@@ -1,9 +1,9 @@
 //! What keeps a pack in order: limits of size and age, what processes leave that were killed, damage.
 //!
 //! Eviction samples. Ids are hashes, so records with neighbouring ids are a random sample; of each sample those go that
-//! were not used for longest. Rows leave holes that new rows fill, so a pack that is over its limit by its pages
-//! loses twice what is written to it, until it is under: it neither grows nor is emptied at once. What is in files is
-//! summed exactly.
+//! were not used for longest. Rows leave holes that new rows fill, so a pack that is over its limit by its pages loses
+//! at least twice what is written to it, until it is under: it neither grows nor is emptied at once. What is in files
+//! is summed exactly.
 
 use super::connections::{Lease, Patience};
 use super::envelope::{self, Refusal};
@@ -154,7 +154,7 @@ impl Pack {
                 pruned.files += 1;
             }
         }
-        self.give_back(&lease, i64::MAX)?;
+        self.give_back(&lease, 0)?; // all of them
         lease.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).map_err(failed)?;
         Ok(pruned)
     }
@@ -267,7 +267,10 @@ impl Pack {
         }
         let wanted = (size - limit).max(written.saturating_mul(2).min(limit / 20));
         let mut freed = 0;
-        while freed < wanted {
+        // Rows that go leave holes in pages; pages are free when several of their rows have gone.
+        while freed < wanted
+            || (freed < wanted * 4 && self.size(lease)?.saturating_add(more) > limit)
+        {
             let mut sample = self.sample(lease)?;
             sample.retain(|row| !kept.contains(&row.0));
             if sample.is_empty() {
@@ -277,7 +280,7 @@ impl Pack {
             for (id, _, size) in sample.into_iter().take(EVICTED) {
                 writes.push(self.evict(lease, id)?);
                 freed += size;
-                if freed >= wanted {
+                if freed >= wanted * 4 {
                     break;
                 }
             }
@@ -398,9 +401,15 @@ impl Pack {
         done
     }
 
-    fn give_back(&self, lease: &Lease<'_>, pages: i64) -> Result<(), PackError> {
-        lease
-            .execute_batch(&format!("PRAGMA incremental_vacuum({})", pages.min(1 << 30)))
-            .map_err(|error| self.connections.failed(&error))
+    /// Cuts free pages off the end of the database.
+    fn give_back(&self, lease: &Lease<'_>, pages: u32) -> Result<(), PackError> {
+        let sql = format!("PRAGMA incremental_vacuum({pages})");
+        let given = lease.prepare(&sql).and_then(|mut statement| {
+            let mut rows = statement.query(())?;
+            // One row for each page.
+            while rows.next()?.is_some() {}
+            Ok(())
+        });
+        given.map_err(|error| self.connections.failed(&error))
     }
 }
