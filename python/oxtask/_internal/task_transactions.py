@@ -96,7 +96,7 @@ def begin(run: Run, log: RunLog[Any], args: tuple[Any, ...], kwargs: dict[str, A
     task: TaskMachinery = run.task
     own, outer = keeping.of_task(task), _outer_run(run)
     is_inside = keeping.is_decided()
-    if is_inside or own.persists:
+    if is_inside or own.persists or keeping.current().persists:
         _core.current_keeping.set(own)
     if (
         not own.persists
