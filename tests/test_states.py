@@ -186,7 +186,10 @@ def test_two_ends_of_a_pause_are_refused(make):
 
 def test_what_is_stored_of_a_state_leaves_the_value_out():
     """ST-10"""
-    stored = to_state_create(Completed(data=ResultRecord(1, metadata="where"), message="m"))
+    record = ResultRecord(1, metadata="where")
+    assert to_state_create(Completed(data=record)).data is None
+    record.mark_persisted()
+    stored = to_state_create(Completed(data=record, message="m"))
     assert (stored.type, stored.name, stored.message) == ("COMPLETED", "Completed", "m")
     assert stored.data == "where"
     assert to_state_create(Failed(data=ValueError())).data is None

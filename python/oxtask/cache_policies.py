@@ -246,6 +246,12 @@ class TaskSource(CachePolicy):
     That is its code, without comments, layout and decorators, its defaults, the values that it
     closes over, the globals that it reads, and the same of every function and class of the program
     that it refers to. Those of libraries count by name.
+
+    A global, or a value closed over, that the function itself writes into, as in ``calls[x] += 1``,
+    ``seen.add(x)`` or ``log.last = x``, is something that it produces: it counts by name and type,
+    whatever is in it. A function whose result does depend on what is in there needs a ``RUN_ID``
+    or a ``cache_key_fn``. What a function assigns to is read from its text; without the text, only
+    calls of methods and ``global`` names are known.
     """
 
     def compute_key(  # noqa: D102 - see the base

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from typing_extensions import Never, Self, Unpack
 
     from oxtask._internal.light_typing import Method
+    from oxtask.filesystems import WritableFileSystem
     from oxtask.states import State
     from oxtask.task_runners import TaskRunner
     from oxtask.utilities.callables import ParameterSchema, SignaturePlan
@@ -71,7 +72,7 @@ class Flow(Generic[P, R_co]):
         validate_parameters: Whether pydantic checks and converts the arguments to the types that
             the function declares.
         persist_result: Whether results are stored.
-        result_storage: Where.
+        result_storage: Where: a folder, a URL or a file system.
         result_serializer: How.
         cache_result_in_memory: Whether the value stays with the state.
         log_prints: Whether prints become log lines; ``None`` for what the parent flow says.
@@ -103,7 +104,7 @@ class Flow(Generic[P, R_co]):
         timeout_seconds: float | None = None,
         validate_parameters: bool = True,
         persist_result: bool | None = None,
-        result_storage: str | Path | None = None,
+        result_storage: str | Path | WritableFileSystem | None = None,
         result_serializer: Any = None,
         cache_result_in_memory: bool = True,
         log_prints: bool | None = None,

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     R = TypeVar("R", default=Any)
 
 __all__ = [
+    "RESULT_READ_MAXIMUM_ATTEMPTS",
+    "RESULT_READ_RETRY_DELAY",
     "TERMINAL_STATES",
     "AwaitingConcurrencySlot",
     "AwaitingRetry",
@@ -72,6 +74,11 @@ __all__ = [
     "to_state_create",
 ]
 
+
+RESULT_READ_MAXIMUM_ATTEMPTS = 10
+"""How often a storage elsewhere is asked for a result that it does not show."""
+RESULT_READ_RETRY_DELAY = 0.25
+"""Seconds from one of these times to the next."""
 
 # As a default, the bare class would leave the result of the state unknown to type checkers.
 _State: type[State[Any]] = State

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from oxtask._internal.light_typing import Method
     from oxtask._internal.materializing import MaterializingTask
+    from oxtask.filesystems import WritableFileSystem
     from oxtask.futures import Future
 
 __all__ = [
@@ -115,7 +116,7 @@ class Task(TaskCalls[P, R_co]):
         retry_jitter_factor: Spreads the delays: each is drawn around its value, up to
             ``1 + factor`` times as long.
         persist_result: Whether results are stored.
-        result_storage: Where: a folder, a URL or the name of a stored block.
+        result_storage: Where: a folder, a URL or a file system.
         result_serializer: How.
         result_storage_key: Under which key: a format string.
         cache_result_in_memory: Whether the value stays with the state.
@@ -156,7 +157,7 @@ class Task(TaskCalls[P, R_co]):
         retry_delay_seconds: float | list[float] | Callable[[int], list[float]] | None = None,
         retry_jitter_factor: float | None = None,
         persist_result: bool | None = None,
-        result_storage: str | Path | None = None,
+        result_storage: str | Path | WritableFileSystem | None = None,
         result_serializer: Any = None,
         result_storage_key: str | None = None,
         cache_result_in_memory: bool = True,

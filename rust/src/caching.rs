@@ -20,7 +20,7 @@ use crate::plan::Plan;
 use crate::results::Pack;
 use crate::run::{Run, Shape};
 use crate::verdict::{Answer, Ended, read_answer};
-use crate::{clock, python};
+use crate::{clock, context, python};
 
 /// How the results of a task are cached where nobody has decided anything else.
 #[pyclass(frozen, module = "oxtask._core")]
@@ -30,7 +30,8 @@ pub(crate) struct Caching {
     receiver: Option<Py<PyAny>>,
     /// In nanoseconds, how long a result counts.
     expiration: Option<u64>,
-    /// Returns the pack that code here stores results in, and with it what of the flow run takes part in keys.
+    /// Returns the pack that code here stores results in, what that decides for the runs inside, and what of the flow
+    /// run takes part in keys; `None` if the Python engine must make the runs.
     open: Py<PyAny>,
     costs: Py<Costs>,
 }
@@ -61,6 +62,8 @@ impl Caching {
 pub(crate) struct Cache {
     caching: Py<Caching>,
     pack: Py<Pack>,
+    /// What the runs decide for those in them: `oxtask._internal.keeping`.
+    keeping: Py<PyAny>,
     flow_run_id: Option<String>,
     flow_parameters: Option<Py<PyDict>>,
 }
@@ -95,11 +98,15 @@ fn opened(py: Python<'_>, caching: &Py<Caching>) -> PyResult<Option<Cache>> {
     if answer.is_none() {
         return Ok(None);
     }
-    let (pack, flow_run_id, flow_parameters) = match answer.cast::<Pack>() {
-        Ok(pack) => (pack.clone().unbind(), None, None),
-        Err(_) => answer.extract()?,
+    let answer = answer.cast_into::<PyTuple>()?;
+    let keeping = answer.get_item(1)?.unbind();
+    let pack = answer.get_item(0)?.cast_into()?.unbind();
+    let (flow_run_id, flow_parameters) = match answer.len() {
+        2 => (None, None),
+        _ => (answer.get_item(2)?.extract()?, answer.get_item(3)?.extract()?),
     };
-    Ok(Some(Cache { caching: caching.clone_ref(py), pack, flow_run_id, flow_parameters }))
+    let caching = caching.clone_ref(py);
+    Ok(Some(Cache { caching, pack, keeping, flow_run_id, flow_parameters }))
 }
 
 impl Cache {
@@ -170,6 +177,11 @@ impl Cache {
         }
     }
 
+    /// Tells the runs that are made in this context that results are kept.
+    pub(crate) fn enter(&self, py: Python<'_>) -> PyResult<()> {
+        context::set(py, &context::variables(py).keeping, self.keeping.bind(py))
+    }
+
     /// Runs a body, stores what it came to if that is a value, and returns how it has ended.
     pub(crate) fn keep(
         &self,
@@ -178,6 +190,9 @@ impl Cache {
         claim: &Claim,
         body: impl FnOnce() -> Ended,
     ) -> Ended {
+        if let Err(error) = self.enter(py) {
+            return Ended::Done(Outcome::Crashed, Some(exception(py, error)));
+        }
         let began = clock::now();
         let ended = body();
         let Ended::Done(Outcome::Completed, Some(value)) = ended else { return ended };

@@ -137,6 +137,11 @@ fn call<'py>(
     let kwargs = kwargs.map(Bound::as_any);
     let began = if claim.is_some() { clock::now() } else { 0 };
     let (answer, ended) = context::within(py, None, run.as_any(), || {
+        if let Some(cache) = &group.work.cache
+            && let Err(error) = cache.enter(py)
+        {
+            return verdict::judge_direct(py, &run, Err(error));
+        }
         let answer = match boundary::call(py, function, args.as_any(), kwargs) {
             Ok(value) if verdict::is_plain(&value) && !run.get().had_transaction() => {
                 verdict::complete_direct(py, &run, value)

@@ -15,9 +15,9 @@ from page_server import serving
 
 PROGRAMS = Path(__file__).resolve().parent.parent / "programs"
 
-# `cached_by_inputs` and `transactions` join when results are kept on disk.
 NAMES = [
     "async_scraper",
+    "cached_by_inputs",
     "etl_pages",
     "generators",
     "hooks",
@@ -25,6 +25,7 @@ NAMES = [
     "retries_with_backoff",
     "subflows",
     "tags_and_names",
+    "transactions",
 ]
 NEED_PAGES = {"async_scraper", "etl_pages"}
 

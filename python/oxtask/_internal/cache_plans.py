@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from oxtask._internal import cache_costs, keeping, log_lines
+from oxtask._internal.keeping import Keeping
 from oxtask.context import FlowRunContext
 from oxtask.settings import get_current_settings
 
@@ -59,22 +60,24 @@ def _opener(*, needs_flow: bool, refreshes: bool | None) -> Callable[[], Any]:
     With it comes what of the flow run takes part in keys, if something does. It returns ``None`` if
     the engine must make the runs.
     """
-    known: list[Any] = [None, None]  # settings, and the pack that follows from them
+    known: list[Any] = [None, None]  # settings, and what follows from them
 
     def opened() -> Any:
         settings = get_current_settings()
         if settings is not known[0]:
-            known[:] = settings, _pack_of(settings, refreshes)
-        pack = known[1]
-        return (pack, *_of_flow()) if needs_flow and pack is not None else pack
+            known[:] = settings, _place_of(settings, refreshes)
+        place = known[1]
+        return (*place, *_of_flow()) if needs_flow and place is not None else place
 
     return opened
 
 
-def _pack_of(settings: Settings, refreshes: bool | None) -> _core.Pack | None:
+def _place_of(settings: Settings, refreshes: bool | None) -> tuple[_core.Pack, Keeping] | None:
     if refreshes is None and settings.tasks.refresh_cache:
         return None
-    return keeping.current().store._pack
+    outer = keeping.current()
+    pack = outer.store._pack
+    return None if pack is None else (pack, Keeping(True, lambda: outer.store))
 
 
 def _of_flow() -> tuple[str | None, dict[str, Any] | None]:

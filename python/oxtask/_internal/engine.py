@@ -133,7 +133,8 @@ def attempts(run: Run, log: RunLog[Any], args: tuple[Any, ...], kwargs: dict[str
         code, output = yield from attempt(run, log, args, kwargs)
         if not is_good(code, output):
             error = output if isinstance(output, BaseException) else None
-            yield from task_transactions.failed(run, log, error)
+            own = None if code == LOST else log
+            yield from task_transactions.failed(run, own, error, is_last=False)
         if code == LOST:
             return LOST, None
         delay = yield from retry_delay(task, log, code, output)
@@ -149,22 +150,31 @@ def attempts(run: Run, log: RunLog[Any], args: tuple[Any, ...], kwargs: dict[str
 def attempt(run: Run, log: RunLog[Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
     """Call the function once, unless what it returns is known, and judge what came of it."""
     task: TaskMachinery = run.task
+    kept: task_transactions.Kept | None = None
+    answer: Answer
     try:
         kept = yield from task_transactions.begin(run, log, args, kwargs)
         if kept is not None and kept.record is not None:
-            return (CACHED, kept.record.result) if run.seal() else (LOST, None)
-        began = time.monotonic_ns()
-        value = yield Body(task._body(), args, kwargs, task.timeout_seconds)
-        if kept is not None:
-            kept.body = time.monotonic_ns() - began
+            answer = CACHED, kept.record.result
+            is_own = run.seal()
+        else:
+            began = time.monotonic_ns()
+            value = yield Body(task._body(), args, kwargs, task.timeout_seconds)
+            if kept is not None:
+                kept.body = time.monotonic_ns() - began
+            is_own = run.seal()
+            answer = judge_value(value) if is_own else (LOST, None)
     except BaseException as error:  # noqa: BLE001 - judged here, whatever it is
         error.__traceback__ = from_user_code(error.__traceback__)
-        return judge_error(error) if run.seal() else (LOST, None)
-    else:
-        return judge_value(value) if run.seal() else (LOST, None)
+        is_own = run.seal()
+        answer = judge_error(error) if is_own else (LOST, None)
     finally:
         # The collector cannot look into a run: no frame of a traceback may hold one.
         del run
+    if is_own:
+        return answer
+    yield from task_transactions.lost(kept)
+    return LOST, None
 
 
 def judge_error(error: BaseException) -> Answer:
@@ -412,6 +422,7 @@ def expired(run: Run, thread_id: int) -> Answer:
         delay = yield from retry_delay(task, log, TIMED_OUT, error)
         if delay is None:
             return (yield from conclude(run, TIMED_OUT, error))
+        yield from task_transactions.failed(run, log, error, is_last=False)
         if delay > 0:
             log.enter(awaiting_retry(error, delay, time.time_ns()))
         log.release_slots()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from oxtask.client.schemas.objects import FlowRun
+    from oxtask.filesystems import WritableFileSystem
     from oxtask.flows import Flow
     from oxtask.states import State
     from oxtask.task_runners import TaskRunner
@@ -49,7 +50,7 @@ class FlowOptions(TypedDict, total=False):
     timeout_seconds: float | None
     validate_parameters: bool
     persist_result: bool | None
-    result_storage: str | Path | None
+    result_storage: str | Path | WritableFileSystem | None
     result_serializer: Any
     cache_result_in_memory: bool
     log_prints: bool | None

@@ -2,10 +2,11 @@
 
 A function is its code without names of files and numbers of lines, its defaults, the values it
 closes over, the globals it reads, and the same of every function and class of the program that it
-refers to. Functions and classes of libraries stand there by name: a library is told by its version,
-and who depends on that says so. The code is the compiled one, because that is what runs: the text
-in the file may have been edited since. It is another one for another version of Python, which is a
-miss, never a wrong answer.
+refers to. A value that it writes into counts by its type: see `oxtask._internal.keys_writes`.
+Functions and classes of libraries stand there by name: a library is told by its version, and who
+depends on that says so. The code is the compiled one, because that is what runs: the text in the
+file may have been edited since. It is another one for another version of Python, which is a miss,
+never a wrong answer.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from oxtask import _core
 from oxtask._internal.keys_guards import Seen
 from oxtask._internal.keys_names import uses_of
 from oxtask._internal.keys_parts import HOOK, Parts, name_of
+from oxtask._internal.keys_writes import is_written
 from oxtask.exceptions import HashError
 
-_NO_RESULT = {"add", "append", "appendleft", "clear", "discard", "extend", "insert", "update"}
-"""Methods of containers that return nothing: who calls only these learns nothing of the content."""
+_IN_LIBRARY = object()
 _ENTRIES_LEFT_OUT = {
     "__annotations__",
     "__annotate__",
@@ -245,32 +246,48 @@ class Program:
         )
 
     def outer(self, value: Any, chains: set[tuple[str, ...]]) -> Parts:
-        """Return what stands for a value that a function finds around it."""
-        if (
-            type(value) in {list, set, dict}
-            and chains
-            and all(chain[:1] and chain[0] in _NO_RESULT for chain in chains)
-        ):
-            # It is only filled, never looked at.
-            return "filled", type(value).__name__
+        """Return what stands for a value that a function finds around it.
+
+        What it writes into is something it produces: that counts by its type.
+        """
+        if is_written(value, chains):
+            return "written", name_of(type(value))
         return self.reference(value)
 
     def global_(self, value: Any, chains: set[tuple[str, ...]]) -> Parts:
         if isinstance(value, ModuleType):
-            return "module", value.__name__, [self.member(value, way) for way in sorted(chains)]
+            return "module", value.__name__, self.members(value, chains)
         return _hashed(self.outer(value, chains), value)
 
-    def member(self, module: Any, way: tuple[str, ...]) -> Parts:
-        """Return what stands for ``module.a.b``: functions are followed there, too."""
-        value = module
-        for name in way:
+    def members(self, module: ModuleType, ways: set[tuple[str, ...]]) -> list[Parts]:
+        """Return what stands for what a function reaches in a module."""
+        found: dict[tuple[str, ...], tuple[Any, set[tuple[str, ...]]]] = {}
+        for way in ways:
+            steps, value = self.member(module, way)
+            found.setdefault(steps, (value, set()))[1].add(way[len(steps) :])
+        described: list[Parts] = []
+        for steps, (value, rest) in sorted(found.items(), key=lambda item: item[0]):
+            if value is _IN_LIBRARY:
+                described.append(("library", steps))
+            else:
+                described.append((steps, _hashed(self.outer(value, rest), value)))
+        return described
+
+    def member(self, module: ModuleType, way: tuple[str, ...]) -> tuple[tuple[str, ...], Any]:
+        """Return what ``module.a.b`` leads to: functions are followed there, too.
+
+        Returns:
+            The steps up to what is no module, and that; `_IN_LIBRARY` if they lead into a library.
+        """
+        value: Any = module
+        for place, name in enumerate(way):
             if not isinstance(value, ModuleType):
-                break
+                return way[:place], value
             if not _is_own_module(value.__name__):
-                return "library", way
+                return way, _IN_LIBRARY
             self.seen.attribute(value, name)
             value = getattr(value, name, None)
-        return way, _hashed(self.reference(value), value)
+        return way, value
 
     def class_node(self, cls: type) -> Parts:
         self.seen.class_(cls)

@@ -6,17 +6,21 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from oxtask import _core
+from oxtask._internal.keys_writes import STORES, WRITTEN, writes_of
 
 _MAX_KNOWN = 4_096
 _GLOBAL = {"LOAD_GLOBAL", "LOAD_NAME"}
 _CELL = {"LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"}
 _ATTRIBUTE = {"LOAD_ATTR", "LOAD_METHOD"}
+_BIND = {"STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF"}
 
 Chains = dict[str, set[tuple[str, ...]]]
 
 
 class Uses(NamedTuple):
     """What some code reads, with the attributes that it reads of it at once.
+
+    What it writes into has a way that ends in `WRITTEN`.
 
     Attributes:
         digest: The key of the code itself.
@@ -39,16 +43,24 @@ def uses_of(code: CodeType) -> Uses:
     if known is not None:
         return known[1]
     uses = Uses(_core.hash_value(code), {}, {})
-    _collect(code, uses)
+    writes: set[tuple[str, tuple[str, ...]]] = set()
+    if _collect(code, uses, writes):
+        writes.update(writes_of(code))
+    for name, way in writes:
+        for found in (uses.globals, uses.cells):
+            if name in found:
+                found[name].add(way)
     if len(_known) >= _MAX_KNOWN:
         _known.clear()
     _known[id(code)] = (code, uses)
     return uses
 
 
-def _collect(code: CodeType, uses: Uses) -> None:
+def _collect(code: CodeType, uses: Uses, writes: set[tuple[str, tuple[str, ...]]]) -> bool:
+    """Gather what code reads and the names it binds; tell whether it stores anything elsewhere."""
     import dis  # noqa: PLC0415 - slow to import, and only needed for new code
 
+    stores = False
     found: Chains | None = None
     name, chain = "", []
     for instruction in dis.get_instructions(code):
@@ -57,12 +69,16 @@ def _collect(code: CodeType, uses: Uses) -> None:
                 chain.append(instruction.argval)
                 continue
             found.setdefault(name, set()).add(tuple(chain))
+        stores = stores or instruction.opname in STORES
+        if instruction.opname in _BIND:
+            writes.add((instruction.argval, (WRITTEN,)))
         found = _table(instruction.opname, uses)
         if found is not None:
             name, chain = instruction.argval, []
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            _collect(constant, uses)
+            stores |= _collect(constant, uses, writes)
+    return stores
 
 
 def _table(opname: str, uses: Uses) -> Any:

@@ -224,6 +224,12 @@ def key_failed(log: RunLog[Any], task: TaskMachinery, error: Exception) -> None:
         write(log, task, ERROR, text, error)
 
 
+def rolled_back(log: RunLog[Any], task: TaskMachinery) -> None:
+    """Write that a run is rolled back that itself completed."""
+    text = "Something in the run failed: what was done in it is rolled back; its result is not kept"
+    write(log, task, WARNING, text)
+
+
 def error_not_stored(log: RunLog[Any], task: TaskMachinery, error: Exception) -> None:
     """Write that the exception with which a run failed could not be stored."""
     write(log, task, WARNING, f"The exception of the run could not be stored: {error}")

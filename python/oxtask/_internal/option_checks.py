@@ -108,14 +108,16 @@ def jitter(factor: Any) -> None:
 
 
 def storage(given: Any) -> None:
-    """Check a ``result_storage``: a folder, the name of a stored block, or such a block."""
+    """Check a ``result_storage``: a folder, a URL or a file system."""
     if given is None or isinstance(given, (str, PathLike)):
         return
-    if getattr(given, "_block_document_id", None) is None:
+    if isinstance(given, type) or not (
+        hasattr(given, "read_path") and hasattr(given, "write_path")
+    ):
         msg = (
-            "Result storage configuration must be persisted server-side. "
-            f"`result_storage` was given {short_repr(given)}: save that block, or use a string "
-            "reference to it or a folder"
+            "Result storage configuration must be persisted server-side, or be a folder, a URL or "
+            "an object with `read_path` and `write_path` such as a `LocalFileSystem`; "
+            f"`result_storage` was given {short_repr(given)}"
         )
         raise TypeError(msg)
 

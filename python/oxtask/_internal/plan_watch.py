@@ -69,13 +69,15 @@ def prints_may_be_logged() -> bool:
 
 
 def results_may_be_kept() -> bool:
-    """Tell whether some settings ask for the results of tasks that do not say to be kept."""
+    """Tell whether some settings ask for the results of runs that do not say to be kept.
+
+    A run that does say so, or that is not to keep its own, must be known to the runs in it.
+    """
     return bool(_settings_with_results) or _keeps_results(get_current_settings())
 
 
 def _keeps_results(settings: Settings) -> bool:
-    of_tasks: bool | None = settings.tasks.default_persist_result
-    return settings.results.persist_by_default if of_tasks is None else of_tasks
+    return settings.results.persist_by_default or bool(settings.tasks.default_persist_result)
 
 
 def expect_tag_limits(are_there: bool) -> None:

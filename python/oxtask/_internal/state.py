@@ -15,6 +15,7 @@ from oxtask._internal.dispatch import in_async_context
 from oxtask._internal.ids import new_id, to_uuid
 from oxtask._internal.lazy_fields import Identity, Moment
 from oxtask._internal.records import Record
+from oxtask._internal.state_results import is_stored, read
 from oxtask._internal.state_types import (
     CANCELLED,
     CANCELLING,
@@ -275,7 +276,8 @@ class State(Record, Generic[R_co]):
         Args:
             raise_on_failure: Raise the exception of a failed, crashed or cancelled run. If false,
                 return the state's data, and an exception if it has none.
-            retry_result_failure: Accepted for compatibility; a result is read once.
+            retry_result_failure: Whether a result that a storage elsewhere does not show yet is
+                asked for again. A folder is asked once.
             _sync: True to get the value, false to get an awaitable, whatever the context.
 
         Raises:
@@ -288,6 +290,8 @@ class State(Record, Generic[R_co]):
         if _sync is False or (_sync is None and in_async_context()):
             return self.aresult(raise_on_failure, retry_result_failure)
         try:
+            if is_stored(self) and self.is_final():
+                return read(self, retries=retry_result_failure)._value(raise_on_failure)
             return self._value(raise_on_failure)
         finally:
             # A traceback keeps this frame, a state its exception: do not close the circle.
@@ -306,10 +310,15 @@ class State(Record, Generic[R_co]):
     async def aresult(
         self,
         raise_on_failure: bool = True,
-        retry_result_failure: bool = True,  # noqa: ARG002 - compatibility
+        retry_result_failure: bool = True,
     ) -> Any:
         """Return what came of the run, as `result` does, from a coroutine."""
         try:
+            if is_stored(self) and self.is_final():
+                import asyncio  # noqa: PLC0415 - start-up time
+
+                state = await asyncio.to_thread(read, self, retries=retry_result_failure)
+                return state._value(raise_on_failure)
             return self._value(raise_on_failure)
         finally:
             del self

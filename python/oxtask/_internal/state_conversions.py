@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from oxtask._internal.interruptions import Interruption
 from oxtask._internal.records import Record
 from oxtask._internal.state import State, engine_state, is_state_iterable
+from oxtask._internal.state_results import is_stored
 from oxtask._internal.state_types import (
     CANCELLED,
     CANCELLING,
@@ -340,12 +341,22 @@ class StateCreate(Record):
 
 
 def to_state_create(state: State[Any]) -> StateCreate:
-    """Return what is stored of a state: of its data, only the description of the stored value."""
-    data = state.data
+    """Return what is stored of a state: of its data, only the description of the stored value.
+
+    A value that is not stored, where results are not kept, has none.
+    """
+    from oxtask._internal import keeping  # noqa: PLC0415 - start-up time
+
+    data: Any = None
+    if isinstance(state.data, ResultRecord):
+        if state.data.is_persisted or keeping.current().persists:
+            data = state.data.metadata
+    elif is_stored(state):
+        data = state.data
     return StateCreate(
         type=state.type,
         name=state.name,
         message=state.message,
-        data=data.metadata if isinstance(data, ResultRecord) else None,
+        data=data,
         state_details=state.state_details.model_copy(),
     )

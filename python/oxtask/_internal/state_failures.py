@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from oxtask._internal.state import State, is_state_iterable, unwrap
+from oxtask._internal.state_results import is_stored, read
 from oxtask._internal.state_types import CANCELLED, CRASHED, FAILED, StateType
 from oxtask._internal.text import short_repr
 from oxtask.exceptions import CancelledRun, CrashedRun, FailedRun, UnfinishedRun
@@ -27,6 +28,8 @@ def state_exception(state: State[Any]) -> BaseException:
             "Only failed, crashed and cancelled states have an exception."
         )
     wrapper, default_message = _FAILURES[state.type]
+    if is_stored(state):
+        state = read(state)
     data = unwrap(state.data)
     if data is None:
         return wrapper(state.message or default_message)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from oxtask.assets import Asset
     from oxtask.client.schemas.objects import TaskRun
+    from oxtask.filesystems import WritableFileSystem
     from oxtask.states import State
 
 MAX_RETRY_DELAYS = 50
@@ -64,7 +65,7 @@ class TaskOptions(TypedDict, total=False):
     retry_delay_seconds: float | list[float] | Callable[[int], list[float]] | None
     retry_jitter_factor: float | None
     persist_result: bool | None
-    result_storage: str | Path | None
+    result_storage: str | Path | WritableFileSystem | None
     result_serializer: Any
     result_storage_key: str | None
     cache_result_in_memory: bool

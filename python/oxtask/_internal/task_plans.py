@@ -102,7 +102,7 @@ def is_rich(task: TaskMachinery) -> bool:
         or task.log_prints
         or (task.log_prints is None and plan_watch.prints_may_be_logged())
         or (task.persist_result and cache_parts(task) is None)
-        or (task.persist_result is None and plan_watch.results_may_be_kept())
+        or (not task.persist_result and plan_watch.results_may_be_kept())
         or plan_watch.tags_may_be_limited()
         or log_lines.may_be_on(log_lines.DEBUG)
         # That an attempt is followed by another is a line of its own.

@@ -50,7 +50,14 @@ class Kept:
         self._is_open = True
 
     def stage(self, log: RunLog[Any], task: TaskMachinery, value: Any) -> None:
-        """Give the transaction the value of the run, and the hooks of its task."""
+        """Give the transaction the value of the run, and the hooks of its task.
+
+        If it has been rolled back already, because something in it failed, that goes for the value
+        and the hooks, too.
+        """
+        if self.transaction.is_rolled_back():
+            log_lines.rolled_back(log, task)
+            self.transaction._begin_doomed()
         staged = value
         if self.keeping.persists:
             staged = self.record = self.keeping.store.create_result_record(
@@ -69,7 +76,11 @@ class Kept:
         """
         if self._is_open:
             self._is_open = False
-            yield Work(lambda calls: self.transaction._leave(calls, error))
+            yield Work(lambda calls: self.transaction._leave(calls, error, spreads=error is None))
+
+    def give_up(self) -> Steps:
+        """Roll back the transaction around this one: no other attempt follows."""
+        yield Work(self.transaction._roll_back_parent)
 
 
 class _Noting:
@@ -81,7 +92,10 @@ class _Noting:
         self._log = log
 
     def __call__(self, _: BaseTransaction) -> None:
-        self._log.overrule(engine_state(StateType.COMPLETED, "RolledBack"))
+        # The value is what the run returned, all the same.
+        before = self._log.record.state
+        data = None if before is None else before.data
+        self._log.overrule(engine_state(StateType.COMPLETED, "RolledBack", data=data))
 
 
 def _expiration(task: TaskMachinery) -> Any:
@@ -101,7 +115,7 @@ def begin(run: Run, log: RunLog[Any], args: tuple[Any, ...], kwargs: dict[str, A
     task: TaskMachinery = run.task
     own, outer = keeping.of_task(task), _outer_run(run)
     is_inside = keeping.is_decided()
-    if is_inside or own.persists:
+    if is_inside or own.persists or keeping.current().persists:
         _core.current_keeping.set(own)
     if (
         not own.persists
@@ -176,16 +190,33 @@ def _outer_run(run: Run) -> Run | None:
 # --- the end of an attempt ------------------------------------------------------------------------
 
 
-def failed(run: Run, log: RunLog[Any] | None, error: BaseException | None) -> Steps:
-    """Roll back what an attempt did that did not end well."""
-    if error is None:  # not its truth, which is up to its class
-        error = RuntimeError("the run did not complete")
+def failed(
+    run: Run, log: RunLog[Any] | None, error: BaseException | None, *, is_last: bool = True
+) -> Steps:
+    """Roll back what an attempt did that did not end well.
+
+    Args:
+        run: The run.
+        log: Its log, unless the run is no longer this attempt's.
+        error: What it failed with.
+        is_last: Whether no other attempt follows: that goes for the transaction around it, too.
+    """
+    error = error or RuntimeError("the run did not complete")
     if log is not None and log.kept is not None:
-        kept, log.kept = log.kept, None
+        kept = log.kept
         yield from kept.leave(error)
+        if is_last:
+            log.kept = None
+            yield from kept.give_up()
     if (own := run.transaction) is not None:
         run.set_transaction(None)
         yield Work(lambda calls: own._leave(calls, error))
+
+
+def lost(kept: Kept | None) -> Steps:
+    """Roll back what an attempt did that the run was taken from."""
+    if kept is not None:
+        yield from kept.leave(RuntimeError("the run was taken from this attempt"))
 
 
 def completed(run: Run, log: RunLog[Any] | None) -> Steps:

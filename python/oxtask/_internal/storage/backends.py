@@ -75,6 +75,18 @@ def backend_of(storage: Any) -> Backend:
     return LocalBackend(storage) if isinstance(storage, LocalFileSystem) else RemoteBackend(storage)
 
 
+def place_of(storage: Any) -> str | None:
+    """Return the folder or URL with which a storage can be made anew, if that is all it takes."""
+    if isinstance(storage, LocalFileSystem):
+        folder = storage.basepath or "."
+        if not os.path.isabs(folder):  # noqa: PTH117 - a string, and on the way of each result
+            folder = os.path.abspath(os.path.expanduser(folder))  # noqa: PTH100, PTH111
+        return folder
+    if isinstance(storage, RemoteFileSystem) and not storage.settings:
+        return storage.basepath
+    return None
+
+
 class LocalBackend:
     """A folder."""
 

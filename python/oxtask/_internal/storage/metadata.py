@@ -41,6 +41,13 @@ class ResultRecordMetadata(BaseModel):
     serializer: SerializeAsAny[Serializer[Any]] = Field(default_factory=PickleSerializer)
     oxtask_version: str = __version__
     storage_block_id: UUID | None = None
+    # The folder or URL of the storage. Records do not tell, so that they can be moved.
+    _storage: str | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self.__dict__ == other.__dict__
+
+    __hash__ = None  # type: ignore[assignment]
 
     @field_validator("serializer", mode="before")
     @classmethod

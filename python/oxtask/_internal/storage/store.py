@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from oxtask._internal.dispatch import in_async_context
-from oxtask._internal.storage.backends import Backend, backend_of
+from oxtask._internal.storage.backends import Backend, backend_of, place_of
 from oxtask._internal.storage.memory_cache import MemoryCache
 from oxtask._internal.storage.metadata import (
     ResultRecordMetadata,
@@ -206,6 +206,7 @@ class ResultStore(StoreLocks):
             serializer=self.serializer,
             storage_block_id=self.result_storage_block_id,
         )
+        metadata._storage = place_of(self.result_storage)
         return ResultRecord(obj, metadata)
 
     def write(
@@ -383,6 +384,7 @@ class ResultStore(StoreLocks):
         payload = None if self._heads is self._backend else self._backend.read(key)
         record: ResultRecord[Any] = ResultRecord(*unpack_record(blob, key, payload))
         record.mark_persisted()
+        record.metadata._storage = place_of(self.result_storage)
         if location is not None and version is not None:
             self.cache.put(location, version, blob)
         return record

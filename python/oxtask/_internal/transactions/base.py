@@ -372,7 +372,16 @@ class BaseTransaction:
         if self._found is not None:
             self.state = TransactionState.COMMITTED
 
-    async def _leave(self, calls: Calls, error: BaseException | None) -> None:
+    async def _leave(
+        self, calls: Calls, error: BaseException | None, *, spreads: bool = True
+    ) -> None:
+        """Leave the transaction.
+
+        Args:
+            calls: How hooks and stores are called.
+            error: What the work in it failed with.
+            spreads: Whether the one around it is rolled back if this one is.
+        """
         if not self._is_entered:
             raise RuntimeError(
                 "Asymmetric use of context. It was left without having been entered."
@@ -388,14 +397,23 @@ class BaseTransaction:
             self._hide()
             if self.state in FINAL:
                 self._release()
-        parent = self._parent
-        if self.is_rolled_back() and parent is not None and self._is_adoptable:
-            await parent._rollback(calls)
+        if spreads and self.is_rolled_back():
+            await self._roll_back_parent(calls)
         if error is None and self.error is not None and self._raises:
             raise TransactionCommitError(
                 f"The transaction with key {short_repr(self.key)} was not committed: "
                 f"{short_repr(self.error)}"
             ) from self.error
+
+    async def _roll_back_parent(self, calls: Calls) -> None:
+        if self._parent is not None and self._is_adoptable:
+            await self._parent._rollback(calls)
+
+    def _begin_doomed(self) -> None:
+        """Take a value and hooks after the rollback: they are rolled back when it is left."""
+        self.state = TransactionState.ACTIVE
+        self.children, self.on_rollback_hooks = [], []
+        self._is_doomed = True
 
     def _hide(self) -> None:
         """Let the context be as it was before."""
