@@ -12,6 +12,7 @@ mod context;
 mod coroutine;
 mod desk;
 mod error;
+mod flights;
 mod futures;
 mod gather;
 mod hashing;
@@ -42,6 +43,8 @@ mod _core {
     use super::alarm::Alarm;
     #[pymodule_export]
     use super::coroutine::RunTask;
+    #[pymodule_export]
+    use super::flights::{PyFlight, lead_flight};
     #[pymodule_export]
     use super::futures::TaskRunFuture;
     #[pymodule_export]
