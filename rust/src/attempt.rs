@@ -108,7 +108,7 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
     }
     begin_retry(group, index, attempt);
     let mut by_engine = spec.rich;
-    let mut claim = None;
+    let mut key = None;
     if let Some(cache) = &spec.cache {
         match cache.find(py, group.id(index), spec.shape, &input) {
             Found::Value(value) => {
@@ -116,13 +116,13 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
                 let value = Some(value.unbind());
                 return settle(py, group, index, attempt, Outcome::Cached, value);
             }
-            Found::Nothing(own) => claim = Some(own),
+            Found::Nothing(own) => key = Some(own),
             Found::Unknown => by_engine = true,
         }
     }
     let mut run = Run::new(Arc::clone(group), index, attempt, seat, Some(input.clone().unbind()));
     run.given = given;
-    run.key = claim.as_ref().map(|claim| claim.key.as_str().into());
+    run.key = key;
     let run = match RUNS.make(py, run) {
         Ok(run) => run,
         Err(error) => {
@@ -132,16 +132,18 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
     if spec.rich && spec.plan.get().has_timeout {
         drop(group.keep(index, attempt, input.clone().unbind()));
     }
-    let ended =
-        context::within(py, spec.context.as_ref(), run.as_any(), || match (&spec.cache, &claim) {
-            _ if by_engine => drive(py, spec, &run, &input),
-            (Some(cache), Some(claim)) => {
-                cache.keep(py, &run, claim, || plain(py, spec, &run, &input, seat))
+    let ended = context::within(py, spec.context.as_ref(), run.as_any(), || {
+        if by_engine {
+            return drive(py, spec, &run, &input);
+        }
+        match (&spec.cache, &run.get().key) {
+            (Some(cache), Some(key)) => {
+                cache.keep(py, &run, key, || plain(py, spec, &run, &input, seat))
             }
             _ => plain(py, spec, &run, &input, seat),
-        })
-        .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error))));
-    drop(claim);
+        }
+    })
+    .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error))));
     run.get().leave_body(py);
     let attempt = run.get().number();
     drop(run);

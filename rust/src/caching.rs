@@ -14,7 +14,7 @@ use pyo3::{PyTraverseError, PyVisit};
 use crate::attempt::exception;
 use crate::boundary::Enter;
 use crate::costs::Costs;
-use crate::flights::{self, Lead};
+use crate::flights::{self, Flight, Lead};
 use crate::keys::{KeyContext, KeyPlan};
 use crate::plan::Plan;
 use crate::results::Pack;
@@ -71,16 +71,18 @@ pub(crate) struct Cache {
 /// What there is for a run.
 pub(crate) enum Found<'py> {
     Value(Bound<'py, PyAny>),
-    /// Nothing; what the body returns is to be stored.
-    Nothing(Claim),
+    /// Nothing under this key.
+    Nothing(Box<str>),
     /// It is for the Python engine to find out.
     Unknown,
 }
 
-/// The right to compute the value of a key, while other runs with that key wait.
-pub(crate) struct Claim {
-    pub(crate) key: String,
-    _lead: Lead,
+/// Who makes the value of a run.
+pub(crate) enum Turn<'py> {
+    /// Somebody else has made it.
+    Made(Bound<'py, PyAny>),
+    /// This run does, while others with the same key wait.
+    Own(#[allow(dead_code)] Flight),
 }
 
 /// Whether runs made here need the Python engine, and else what they use of the cache.
@@ -110,7 +112,7 @@ fn opened(py: Python<'_>, caching: &Py<Caching>) -> PyResult<Option<Cache>> {
 }
 
 impl Cache {
-    /// Looks for the value of a run; may wait for another run with the same key.
+    /// Looks for the value of a run.
     pub(crate) fn find<'py>(
         &self,
         py: Python<'py>,
@@ -134,22 +136,33 @@ impl Cache {
         let Some(key) = self.key(py, run_id, shape, input)? else { return Ok(Found::Unknown) };
         let keyed = clock::now();
         costs.hashed(keyed.saturating_sub(began));
-        let mut found = self.pack.get().lookup(py, &key)?;
+        let found = self.pack.get().lookup(py, &key)?;
         costs.read(clock::now().saturating_sub(keyed));
-        let mut lead = None;
-        if found.is_none() {
-            // Whoever led until now may have stored the value.
-            lead = Some(flights::lead(py, &key)?);
-            found = self.pack.get().lookup(py, &key)?;
-        }
-        Ok(match (found, lead) {
-            (Some((value, cost)), _) => {
+        Ok(match found {
+            Some((value, cost)) => {
                 costs.hit(py, cost);
                 Found::Value(value)
             }
-            (None, Some(lead)) => Found::Nothing(Claim { key, _lead: lead }),
-            (None, None) => Found::Unknown,
+            None => Found::Nothing(key.into()),
         })
+    }
+
+    /// Waits for whoever makes the value of a key already, and takes it, or the turn.
+    ///
+    /// To be called in the context of the run.
+    pub(crate) fn turn<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Turn<'py>> {
+        loop {
+            let lead = flights::lead(py, key)?;
+            // Whoever led until now has stored the value, unless he failed.
+            if let Some((value, cost)) = self.pack.get().lookup(py, key)? {
+                self.caching.get().costs.get().hit(py, cost);
+                return Ok(Turn::Made(value));
+            }
+            if let Lead::Leader(flight) = lead {
+                self.enter(py)?;
+                return Ok(Turn::Own(flight));
+            }
+        }
     }
 
     fn key<'py>(
@@ -178,7 +191,7 @@ impl Cache {
     }
 
     /// Tells the runs that are made in this context that results are kept.
-    pub(crate) fn enter(&self, py: Python<'_>) -> PyResult<()> {
+    fn enter(&self, py: Python<'_>) -> PyResult<()> {
         context::set(py, &context::variables(py).keeping, self.keeping.bind(py))
     }
 
@@ -187,16 +200,19 @@ impl Cache {
         &self,
         py: Python<'_>,
         run: &Bound<'_, Run>,
-        claim: &Claim,
+        key: &str,
         body: impl FnOnce() -> Ended,
     ) -> Ended {
-        if let Err(error) = self.enter(py) {
-            return Ended::Done(Outcome::Crashed, Some(exception(py, error)));
-        }
+        // Dropped when the value is stored.
+        let _flight = match self.turn(py, key) {
+            Ok(Turn::Made(value)) => return Ended::Done(Outcome::Cached, Some(value.unbind())),
+            Ok(Turn::Own(flight)) => flight,
+            Err(error) => return Ended::Done(Outcome::Crashed, Some(exception(py, error))),
+        };
         let began = clock::now();
         let ended = body();
         let Ended::Done(Outcome::Completed, Some(value)) = ended else { return ended };
-        match self.store(py, run, claim, began, value.bind(py)) {
+        match self.store(py, run, key, began, value.bind(py)) {
             None => Ended::Done(Outcome::Completed, Some(value)),
             Some(otherwise) => otherwise,
         }
@@ -207,12 +223,12 @@ impl Cache {
         &self,
         py: Python<'py>,
         run: &Bound<'py, Run>,
-        claim: &Claim,
+        key: &str,
         began: u64,
         answer: Answer<'py>,
     ) -> Answer<'py> {
         let (Ok(value), (Outcome::Completed, _)) = &answer else { return answer };
-        match self.store(py, run, claim, began, value) {
+        match self.store(py, run, key, began, value) {
             Some(Ended::Done(outcome, Some(error))) if !outcome.has_value() => {
                 let error = error.into_bound(py);
                 (Err(PyErr::from_value(error.clone())), (outcome, error))
@@ -226,7 +242,7 @@ impl Cache {
         &self,
         py: Python<'_>,
         run: &Bound<'_, Run>,
-        claim: &Claim,
+        key: &str,
         began: u64,
         value: &Bound<'_, PyAny>,
     ) -> Option<Ended> {
@@ -241,7 +257,7 @@ impl Cache {
         let ended = clock::now();
         let took = ended.saturating_sub(began);
         let expires = caching.expiration.map(|span| clock::wall().saturating_add(span));
-        let stored = self.pack.get().keep(py, &claim.key, value, expires, took);
+        let stored = self.pack.get().keep(py, key, value, expires, took);
         caching.costs.get().wrote(py, clock::now().saturating_sub(ended), took);
         stored.err().map(|error| refused(py, run, value, error))
     }

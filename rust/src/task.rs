@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use oxtask_core::group::Group;
+use oxtask_core::group::{Group, Outcome};
 use oxtask_core::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::boundary::Enter;
-use crate::caching::{Cache, Found};
+use crate::caching::{Cache, Found, Turn};
 use crate::collector::Known;
 use crate::inputs::{self, Resolve};
 use crate::plan::{Kind, Plan};
@@ -122,39 +122,39 @@ fn call<'py>(
         Some(kwargs) => PyTuple::new(py, [args.as_any(), kwargs.as_any()])?.into_any(),
         None => args.clone().into_any(),
     };
-    let mut claim = None;
+    let mut key = None;
     if let Some(cache) = &group.work.cache {
         match cache.find(py, group.id(0), group.work.shape, &input) {
             Found::Value(value) => return Ok(Some(value)),
-            Found::Nothing(own) => claim = Some(own),
+            Found::Nothing(own) => key = Some(own),
             Found::Unknown => return Ok(None),
         }
     }
     let mut run = Run::new(Arc::clone(&group), 0, 1, None, Some(input.unbind()));
-    run.key = claim.as_ref().map(|claim| claim.key.as_str().into());
+    run.key = key;
     let run = run::RUNS.make(py, run)?;
     let function = &group.work.plan.get().function;
     let kwargs = kwargs.map(Bound::as_any);
-    let began = if claim.is_some() { clock::now() } else { 0 };
-    let (answer, ended) = context::within(py, None, run.as_any(), || {
-        if let Some(cache) = &group.work.cache
-            && let Err(error) = cache.enter(py)
-        {
-            return verdict::judge_direct(py, &run, Err(error));
+    let body = || match boundary::call(py, function, args.as_any(), kwargs) {
+        Ok(value) if verdict::is_plain(&value) && !run.get().had_transaction() => {
+            verdict::complete_direct(py, &run, value)
         }
-        let answer = match boundary::call(py, function, args.as_any(), kwargs) {
-            Ok(value) if verdict::is_plain(&value) && !run.get().had_transaction() => {
-                verdict::complete_direct(py, &run, value)
-            }
-            Ok(value) => verdict::judge_direct(py, &run, Ok(value)),
-            Err(error) => verdict::judge_direct(py, &run, Err(error)),
+        Ok(value) => verdict::judge_direct(py, &run, Ok(value)),
+        Err(error) => verdict::judge_direct(py, &run, Err(error)),
+    };
+    let (answer, ended) = context::within(py, None, run.as_any(), || {
+        let Some((cache, key)) = group.work.cache.as_ref().zip(run.get().key.as_deref()) else {
+            return body();
         };
-        match (&group.work.cache, &claim) {
-            (Some(cache), Some(claim)) => cache.keep_direct(py, &run, claim, began, answer),
-            _ => answer,
+        match cache.turn(py, key) {
+            Ok(Turn::Made(value)) => (Ok(value.clone()), (Outcome::Cached, value)),
+            Ok(Turn::Own(_flight)) => {
+                let began = clock::now();
+                cache.keep_direct(py, &run, key, began, body())
+            }
+            Err(error) => verdict::judge_direct(py, &run, Err(error)),
         }
     })?;
-    drop(claim);
     let (outcome, output) = ended;
     attempt::settle(py, &group, 0, run.get().number(), outcome, Some(output.unbind()));
     answer.map(Some)

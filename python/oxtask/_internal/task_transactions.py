@@ -19,12 +19,13 @@ from oxtask.settings import get_current_settings
 from oxtask.utilities.annotations import NotSet
 
 if TYPE_CHECKING:
-    from oxtask._core import Run
+    from oxtask._core import Flight, Run
     from oxtask._internal.keeping import Keeping
     from oxtask._internal.steps import Steps
     from oxtask._internal.task_machinery import TaskMachinery
     from oxtask._internal.task_runs import RunLog
     from oxtask._internal.transactions.base import BaseTransaction
+    from oxtask._internal.transactions.settling import Calls
     from oxtask.results import ResultRecord
 
 
@@ -38,15 +39,21 @@ class Kept:
         hashing: In nanoseconds, what making the key took.
         reading: The same of looking for a record.
         body: The same of the function.
+        flight: Tells others that want the same result to wait for this one; see
+            `_core.lead_flight`.
     """
 
-    __slots__ = ("_is_open", "body", "hashing", "keeping", "reading", "record", "transaction")
+    __slots__ = (
+        *("_is_open", "body", "flight", "hashing", "keeping", "reading", "record"),
+        "transaction",
+    )
 
     def __init__(self, own: Keeping, transaction: BaseTransaction) -> None:
         self.keeping = own
         self.transaction = transaction
         self.record: ResultRecord[Any] | None = None
         self.hashing = self.reading = self.body = 0
+        self.flight: Flight | None = None
         self._is_open = True
 
     def stage(self, log: RunLog[Any], task: TaskMachinery, value: Any) -> None:
@@ -76,7 +83,13 @@ class Kept:
         """
         if self._is_open:
             self._is_open = False
-            yield Work(lambda calls: self.transaction._leave(calls, error, spreads=error is None))
+            try:
+                yield Work(
+                    lambda calls: self.transaction._leave(calls, error, spreads=error is None)
+                )
+            finally:
+                if self.flight is not None:
+                    self.flight.end()
 
     def give_up(self) -> Steps:
         """Roll back the transaction around this one: no other attempt follows."""
@@ -141,6 +154,7 @@ def _begun(run: Run, log: RunLog[Any], own: Keeping, parameters: dict[str, Any])
 
     task: TaskMachinery = run.task
     options: dict[str, Any] = {"logger": RunLogger(run)}
+    level = None
     log.keeping = own
     began = monotonic_ns()
     if own.persists:
@@ -159,10 +173,32 @@ def _begun(run: Run, log: RunLog[Any], own: Keeping, parameters: dict[str, Any])
     yield Work(lambda calls: transaction._enter(calls, parent=parent))
     kept = log.kept = Kept(own, transaction)
     kept.hashing, kept.reading = keyed - began, monotonic_ns() - keyed
+    if parent is None and own.persists and level is None and not transaction.overwrite:
+        kept.flight = yield Work(lambda calls: _take_turn(transaction, calls))
     if transaction.is_committed():
         kept.record = transaction._read()
         cache_costs.found(task, kept.hashing, kept.reading)
     return kept
+
+
+async def _take_turn(transaction: BaseTransaction, calls: Calls) -> Flight | None:
+    """Wait for whoever makes the same result already, and take it, or the turn to make it.
+
+    Nobody waits inside of a transaction: what is made there is seen only when the outermost ends.
+    """
+    store, key = transaction.store, transaction.key
+    if store is None or key is None:
+        return None
+    name = key if store._pack is not None else store._location(key)
+    while not transaction.is_committed():
+        flight = await calls.lead(name)
+        # Whoever made it until now has stored it, unless he failed.
+        await calls.call(transaction._look)
+        if flight is not None:
+            if not transaction.is_committed():
+                return flight
+            flight.end()
+    return None
 
 
 def _is_refreshed(task: TaskMachinery) -> bool:

@@ -25,7 +25,7 @@ def dumps(value: Any) -> bytes:
     if not cloudpickle.list_registry_pickle_by_value():
         try:
             pickled = pickle.dumps(value, protocol=5)
-        except Exception:  # noqa: BLE001 - cloudpickle has the last word
+        except Exception:  # noqa: BLE001, S110 - cloudpickle has the last word
             pass
         else:
             if b"__main__" not in pickled and b"__mp_main__" not in pickled:

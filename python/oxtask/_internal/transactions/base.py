@@ -372,6 +372,13 @@ class BaseTransaction:
         if self._found is not None:
             self.state = TransactionState.COMMITTED
 
+    def _look(self) -> None:
+        """Look once more whether there is a record; if so, the transaction is committed."""
+        if self.store is not None and self.key is not None:
+            self._found = self.store.lookup(self.key)
+            if self._found is not None:
+                self.state = TransactionState.COMMITTED
+
     async def _leave(
         self, calls: Calls, error: BaseException | None, *, spreads: bool = True
     ) -> None:

@@ -10,6 +10,7 @@ import inspect
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from oxtask._core import lead_flight
 from oxtask._internal.coroutines import settle
 from oxtask._internal.text import short_repr
 from oxtask._internal.transactions.kinds import ADOPTION, FINAL, TransactionState
@@ -18,11 +19,15 @@ from oxtask.exceptions import SerializationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from oxtask._core import Flight
     from oxtask._internal.storage.staged_record import StagedRecord
     from oxtask._internal.transactions.base import BaseTransaction
     from oxtask.results import ResultStore
 
 T = TypeVar("T")
+
+_PAUSE_SECONDS = 0.005
+"""How long code on an event loop waits before it asks again whether a result is there."""
 
 
 class Calls(Protocol):
@@ -37,6 +42,9 @@ class Calls(Protocol):
     async def wait(self, future: Future[None]) -> None:
         """Wait until something is done elsewhere."""
 
+    async def lead(self, key: str) -> Flight | None:
+        """Lead what is made under a key, or wait for whoever does; see `_core.lead_flight`."""
+
 
 class _Blocking:
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -47,6 +55,9 @@ class _Blocking:
 
     async def wait(self, future: Future[None]) -> None:
         future.result()
+
+    async def lead(self, key: str) -> Flight | None:
+        return lead_flight(key)
 
 
 class _Awaiting:
@@ -65,6 +76,14 @@ class _Awaiting:
         import asyncio  # noqa: PLC0415 - start-up time
 
         await asyncio.wrap_future(future)
+
+    async def lead(self, key: str) -> Flight | None:
+        flight = lead_flight(key, wait=False)
+        if flight is None:
+            import asyncio  # noqa: PLC0415 - start-up time
+
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return flight
 
 
 BLOCKING: Calls = _Blocking()
