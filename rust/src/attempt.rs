@@ -121,7 +121,9 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
         if spec.rich { drive(py, spec, &run, &input) } else { plain(py, spec, &run, &input, seat) }
     })
     .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error))));
-    run.get().leave_body(py);
+    if spec.rich {
+        run.get().leave_body(py);
+    }
     let attempt = run.get().number();
     drop(run);
     finish(py, group, index, attempt, ended, input);
