@@ -122,7 +122,6 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
     }
     let mut run = Run::new(Arc::clone(group), index, attempt, seat, Some(input.clone().unbind()));
     run.given = given;
-    run.key = key;
     let run = match RUNS.make(py, run) {
         Ok(run) => run,
         Err(error) => {
@@ -136,7 +135,7 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
         if by_engine {
             return drive(py, spec, &run, &input);
         }
-        match (&spec.cache, &run.get().key) {
+        match (&spec.cache, key) {
             (Some(cache), Some(key)) => {
                 cache.keep(py, &run, key, || plain(py, spec, &run, &input, seat))
             }
@@ -144,7 +143,9 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
         }
     })
     .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error))));
-    run.get().leave_body(py);
+    if by_engine {
+        run.get().leave_body(py);
+    }
     let attempt = run.get().number();
     drop(run);
     finish(py, group, index, attempt, ended, input);

@@ -5,6 +5,7 @@
 //! again and says so.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use oxtask_core::group::Outcome;
 use pyo3::prelude::*;
@@ -72,7 +73,7 @@ pub(crate) struct Cache {
 pub(crate) enum Found<'py> {
     Value(Bound<'py, PyAny>),
     /// Nothing under this key.
-    Nothing(Box<str>),
+    Nothing(Arc<str>),
     /// It is for the Python engine to find out.
     Unknown,
 }
@@ -150,7 +151,12 @@ impl Cache {
     /// Waits for whoever makes the value of a key already, and takes it, or the turn.
     ///
     /// To be called in the context of the run.
-    pub(crate) fn turn<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Turn<'py>> {
+    pub(crate) fn turn<'py>(
+        &self,
+        py: Python<'py>,
+        run: &Run,
+        key: &Arc<str>,
+    ) -> PyResult<Turn<'py>> {
         loop {
             let lead = flights::lead(py, key)?;
             // Whoever led until now has stored the value, unless he failed.
@@ -160,6 +166,7 @@ impl Cache {
             }
             if let Lead::Leader(flight) = lead {
                 self.enter(py)?;
+                run.set_key(Arc::clone(key));
                 return Ok(Turn::Own(flight));
             }
         }
@@ -200,11 +207,11 @@ impl Cache {
         &self,
         py: Python<'_>,
         run: &Bound<'_, Run>,
-        key: &str,
+        key: Arc<str>,
         body: impl FnOnce() -> Ended,
     ) -> Ended {
         // Dropped when the value is stored.
-        let _flight = match self.turn(py, key) {
+        let _flight = match self.turn(py, run.get(), &key) {
             Ok(Turn::Made(value)) => return Ended::Done(Outcome::Cached, Some(value.unbind())),
             Ok(Turn::Own(flight)) => flight,
             Err(error) => return Ended::Done(Outcome::Crashed, Some(exception(py, error))),
@@ -212,7 +219,7 @@ impl Cache {
         let began = clock::now();
         let ended = body();
         let Ended::Done(Outcome::Completed, Some(value)) = ended else { return ended };
-        match self.store(py, run, key, began, value.bind(py)) {
+        match self.store(py, run, &key, began, value.bind(py)) {
             None => Ended::Done(Outcome::Completed, Some(value)),
             Some(otherwise) => otherwise,
         }

@@ -130,8 +130,7 @@ fn call<'py>(
             Found::Unknown => return Ok(None),
         }
     }
-    let mut run = Run::new(Arc::clone(&group), 0, 1, None, Some(input.unbind()));
-    run.key = key;
+    let run = Run::new(Arc::clone(&group), 0, 1, None, Some(input.unbind()));
     let run = run::RUNS.make(py, run)?;
     let function = &group.work.plan.get().function;
     let kwargs = kwargs.map(Bound::as_any);
@@ -143,14 +142,14 @@ fn call<'py>(
         Err(error) => verdict::judge_direct(py, &run, Err(error)),
     };
     let (answer, ended) = context::within(py, None, run.as_any(), || {
-        let Some((cache, key)) = group.work.cache.as_ref().zip(run.get().key.as_deref()) else {
+        let Some((cache, key)) = group.work.cache.as_ref().zip(key) else {
             return body();
         };
-        match cache.turn(py, key) {
+        match cache.turn(py, run.get(), &key) {
             Ok(Turn::Made(value)) => (Ok(value.clone()), (Outcome::Cached, value)),
             Ok(Turn::Own(_flight)) => {
                 let began = clock::now();
-                cache.keep_direct(py, &run, key, began, body())
+                cache.keep_direct(py, &run, &key, began, body())
             }
             Err(error) => verdict::judge_direct(py, &run, Err(error)),
         }
