@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from oxtask._internal.dispatch import in_async_context
 from oxtask._internal.text import short_repr
-from oxtask.context import FlowRunContext, TaskRunContext
+from oxtask.context import FlowRunContext, TaskRunContext, get_run_context
+from oxtask.exceptions import MissingContextError
 from oxtask.filesystems import LocalFileSystem, PackedFileSystem, RemoteFileSystem
 from oxtask.serializers import Serializer, resolve_serializer
 from oxtask.settings import get_current_settings
@@ -66,8 +67,10 @@ def get_default_persist_setting_for_tasks() -> bool:
 
 def should_persist_result() -> bool:
     """Return whether the run this code is in keeps its result."""
-    context = TaskRunContext.get() or FlowRunContext.get()
-    return get_default_persist_setting() if context is None else bool(context.persist_result)
+    try:
+        return bool(get_run_context().persist_result)
+    except MissingContextError:
+        return get_default_persist_setting()
 
 
 def get_result_store() -> ResultStore:
