@@ -21,7 +21,7 @@ use std::sync::{Arc, Weak};
 
 use oxtask_core::results::error::PackError;
 use oxtask_core::results::keys::Keys;
-use oxtask_core::results::pack::{self, Found, Options, Patience, Sealed, Staged};
+use oxtask_core::results::pack::{self, Found, Host, Options, Patience, Sealed, Staged};
 use oxtask_core::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -201,13 +201,13 @@ impl Pack {
                 state.open = Some(Arc::clone(&open));
                 return Ok((open, false));
             }
-            let open = Arc::new(pack::Pack::open(
-                &self.path,
-                self.options.clone(),
-                Keys::new(&keys),
-                &counters::share,
-                Box::new(|| runtime::random()),
-            )?);
+            let host = Host {
+                share: &counters::share,
+                random: Box::new(runtime::random),
+                process: runtime::forks,
+            };
+            let options = self.options.clone();
+            let open = Arc::new(pack::Pack::open(&self.path, options, Keys::new(&keys), host)?);
             state.keys = keys;
             state.open = Some(Arc::clone(&open));
             Ok::<_, PackError>((open, true))

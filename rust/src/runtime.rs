@@ -70,6 +70,23 @@ fn random_seed() -> u64 {
     RandomState::new().hash_one((std::process::id(), clock::now()))
 }
 
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn count_fork() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How many forks lie between this process and the one that loaded the extension, also those that Python does not
+/// know of. Asking for the process id would be a system call.
+pub(crate) fn forks() -> u64 {
+    static COUNTED: std::sync::Once = std::sync::Once::new();
+    // SAFETY: the handler does nothing but count.
+    COUNTED.call_once(|| unsafe {
+        let _ = libc::pthread_atfork(None, None, Some(count_fork));
+    });
+    FORKS.load(Ordering::Relaxed)
+}
+
 /// A number that nobody can foresee.
 pub(crate) fn random() -> u64 {
     random_seed()

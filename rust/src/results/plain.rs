@@ -133,18 +133,13 @@ impl Writer<'_> {
             return Ok(());
         }
         let bits: usize = value.enter_method0("bit_length")?.extract()?;
-        let bytes = value.enter_method("to_bytes", (bits / 8 + 1, "little"));
+        let is_negative = value.lt(0)?;
         // Signed is a keyword argument: the sign goes before the digits instead.
-        let (is_negative, bytes) = match bytes {
-            Ok(bytes) => (0_u8, bytes),
-            Err(_) => {
-                let positive = value.neg()?;
-                (1, positive.enter_method("to_bytes", (bits / 8 + 1, "little"))?)
-            }
-        };
+        let digits = if is_negative { value.neg()? } else { value.clone() };
+        let bytes = digits.enter_method("to_bytes", (bits / 8 + 1, "little"))?;
         let bytes = bytes.cast_into::<PyBytes>()?;
         put_head(self.out, tag::BIG_INT, bytes.as_bytes().len() + 1);
-        self.out.push(is_negative);
+        self.out.push(u8::from(is_negative));
         self.out.extend_from_slice(bytes.as_bytes());
         Ok(())
     }

@@ -57,9 +57,9 @@ pub(super) fn decoded<'py>(
 #[pymethods]
 impl Envelope {
     #[getter]
-    fn key(&self, py: Python<'_>) -> PyResult<String> {
+    fn key(&self, py: Python<'_>) -> String {
         let bytes = self.bytes.bind(py).as_bytes();
-        Ok(String::from_utf8_lossy(&bytes[self.layout.key.clone()]).into_owned())
+        String::from_utf8_lossy(&bytes[self.layout.key.clone()]).into_owned()
     }
 
     #[getter]

@@ -50,13 +50,14 @@ fn wait(turn: i32) -> bool {
 pub(crate) struct Connections {
     database: PathBuf,
     is_durable: bool,
+    process: fn() -> u64,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    process: u32,
+    process: u64,
     idle: Vec<Connection>,
     in_use: usize,
     is_paused: bool,
@@ -69,8 +70,9 @@ pub(crate) struct Lease<'a> {
 }
 
 impl Connections {
-    pub(crate) fn new(database: PathBuf, is_durable: bool) -> Self {
-        Self { database, is_durable, state: Mutex::new(State::default()), changed: Condvar::new() }
+    pub(crate) fn new(database: PathBuf, is_durable: bool, process: fn() -> u64) -> Self {
+        let state = Mutex::new(State::default());
+        Self { database, is_durable, process, state, changed: Condvar::new() }
     }
 
     pub(crate) fn database(&self) -> &Path {
@@ -79,7 +81,7 @@ impl Connections {
 
     pub(crate) fn lease(&self, patience: Patience) -> Result<Lease<'_>, PackError> {
         PATIENCE.set(patience);
-        let process = std::process::id();
+        let process = (self.process)();
         let mut state = self.state.lock();
         while state.is_paused {
             if patience == Patience::Quick {

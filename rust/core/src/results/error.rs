@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
+use rustix::io::Errno as E;
 
 /// A pack could not do what it was asked.
 #[derive(Debug)]
@@ -34,13 +35,12 @@ impl PackError {
     pub(crate) fn sqlite(error: &rusqlite::Error, path: &Path) -> Self {
         // Read before anything else is called: SQLite does not pass it on.
         let last = io::Error::last_os_error().raw_os_error();
-        let known = |numbers: &[rustix::io::Errno], or: rustix::io::Errno| {
+        let known = |numbers: &[E], or: E| {
             let found = numbers.iter().map(|number| number.raw_os_error());
             Some(
                 found.into_iter().find(|number| Some(*number) == last).unwrap_or(or.raw_os_error()),
             )
         };
-        use rustix::io::Errno as E;
         let errno = match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => return Self::Busy,
             Some(ErrorCode::DiskFull) => known(&[E::DQUOT, E::FBIG], E::NOSPC),

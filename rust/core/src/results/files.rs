@@ -119,9 +119,9 @@ impl Folder {
             .mode(0o600)
             .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
             .open(&path)
-            .and_then(|file| match file.metadata()?.is_file() {
-                true => Ok(file),
-                false => Err(io::Error::other("it is not a regular file")),
+            .and_then(|file| {
+                let is_file = file.metadata()?.is_file();
+                is_file.then_some(file).ok_or_else(|| io::Error::other("it is not a regular file"))
             });
         let file = opened.map_err(|error| PackError::io(&error, &path))?;
         Ok((file, path))

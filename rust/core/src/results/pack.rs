@@ -61,6 +61,14 @@ impl Default for Options {
 /// Numbers that nobody can foresee.
 pub type Random = dyn Fn() -> u64 + Send + Sync;
 
+/// What a pack needs that is not a file.
+pub struct Host<'a> {
+    pub share: &'a Share,
+    pub random: Box<Random>,
+    /// A number that a forked child does not share with its parent.
+    pub process: fn() -> u64,
+}
+
 pub struct Pack {
     pub(super) folder: Folder,
     pub(super) connections: Connections,
@@ -131,14 +139,13 @@ impl Pack {
         path: &Path,
         options: Options,
         keys: Keys,
-        share: &Share,
-        random: Box<Random>,
+        host: Host<'_>,
     ) -> Result<Self, PackError> {
         let folder = Folder::open(path, options.is_durable)?;
         let (lock, is_alone) = folder.lock()?;
-        let connections = Connections::new(folder.database(), options.is_durable);
+        let connections = Connections::new(folder.database(), options.is_durable, host.process);
         drop(connections.lease(Patience::Waits)?);
-        let generations = Generations::new(share(folder.path())?);
+        let generations = Generations::new((host.share)(folder.path())?);
         if is_alone {
             generations.reset();
             folder.share(&lock)?;
@@ -151,7 +158,7 @@ impl Pack {
             connections,
             generations,
             options,
-            random,
+            random: host.random,
             uses: Mutex::default(),
             written: AtomicU64::new(0),
             pages: AtomicU64::new(0),

@@ -50,7 +50,8 @@ fn a_record_that_cannot_fit_is_refused() {
     let folder = Folder::new();
     let pack = folder.open(Options { max_bytes: Some(100_000), ..Options::default() });
     put(&pack, "key", b"1", NOW);
-    let written = pack.put("big", &mut sealed("big", &[0; 200_000], None), NOW, Patience::Waits);
+    let written =
+        pack.put("big", &mut sealed("big", &vec![0; 200_000], None), NOW, Patience::Waits);
     assert!(matches!(written, Err(PackError::TooLarge { limit: 100_000, .. })));
     assert_eq!(get(&pack, "key", NOW), Some(vec![b'1']));
 }

@@ -5,13 +5,14 @@ use std::path::Path;
 use oxtask_core::results::envelope::{Refusal, preamble};
 use oxtask_core::results::error::PackError;
 use oxtask_core::results::generations;
-use oxtask_core::results::pack::{Found, Options, Pack, Patience, id_of};
+use oxtask_core::results::pack::{Found, Host, Options, Pack, Patience, id_of};
 
 use crate::support::{Folder, NOW, get, keys, put, sealed};
 
 fn try_open(path: &Path) -> Result<Pack, PackError> {
     let share = |_: &Path| Ok(generations::private());
-    Pack::open(path, Options::default(), keys(), &share, Box::new(|| 1))
+    let host = Host { share: &share, random: Box::new(|| 1), process: || 0 };
+    Pack::open(path, Options::default(), keys(), host)
 }
 
 fn database(folder: &Folder) -> rusqlite::Connection {
@@ -99,7 +100,7 @@ fn a_row_under_another_id_is_not_used() {
 fn a_file_that_is_missing_is_a_miss() {
     let folder = Folder::new();
     let pack = folder.open(Options::default());
-    put(&pack, "key", &[1; 100_000], NOW);
+    put(&pack, "key", &vec![1; 100_000], NOW);
     fs::remove_file(folder.files("files").pop().unwrap()).unwrap();
     assert_eq!(get(&pack, "key", NOW), None);
     assert_eq!(pack.stats().unwrap().records, 0);
@@ -109,7 +110,7 @@ fn a_file_that_is_missing_is_a_miss() {
 fn what_a_killed_process_left_is_seen_to() {
     let folder = Folder::new();
     let pack = folder.open(Options::default());
-    put(&pack, "key", &[1; 100_000], NOW);
+    put(&pack, "key", &vec![1; 100_000], NOW);
     drop(pack);
     let placed = folder.files("files").pop().unwrap();
     let new = folder.path().join("new");
@@ -134,12 +135,12 @@ fn what_a_killed_process_left_is_seen_to() {
 fn what_is_being_written_is_left_alone() {
     let folder = Folder::new();
     let pack = folder.open(Options::default());
-    let staged = pack.stage("key", sealed("key", &[1; 100_000], None)).unwrap();
+    let staged = pack.stage("key", sealed("key", &vec![1; 100_000], None)).unwrap();
     let other = folder.open(Options::default());
     other.prune(NOW).unwrap();
     pack.publish(vec![staged], NOW).unwrap();
     assert_eq!(get(&other, "key", NOW), Some(vec![1; 100_000]));
-    drop(pack.stage("dropped", sealed("dropped", &[1; 100_000], None)).unwrap());
+    drop(pack.stage("dropped", sealed("dropped", &vec![1; 100_000], None)).unwrap());
     assert_eq!(folder.files("new").len(), 0);
 }
 
@@ -195,7 +196,8 @@ fn what_another_has_written_is_not_hidden_by_what_is_in_memory() {
     let open = || {
         let counters = Arc::clone(&counters);
         let share = move |_: &Path| Ok(Box::new(Shared(Arc::clone(&counters))) as Box<_>);
-        Pack::open(folder.path(), Options::default(), keys(), &share, Box::new(|| 1)).unwrap()
+        let host = Host { share: &share, random: Box::new(|| 1), process: || 0 };
+        Pack::open(folder.path(), Options::default(), keys(), host).unwrap()
     };
     let (one, two) = (open(), open());
     for turn in 0..10_u8 {

@@ -6,37 +6,38 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use oxtask_core::results::envelope::{Label, codec, seal};
 use oxtask_core::results::generations;
 use oxtask_core::results::keys::Keys;
-use oxtask_core::results::pack::{Found, Options, Pack, Patience};
+use oxtask_core::results::pack::{Found, Host, Options, Pack, Patience};
 
-pub const NOW: u64 = 1_900_000_000_000_000_000;
+pub(crate) const NOW: u64 = 1_900_000_000_000_000_000;
 
-pub struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("oxtask-results-{}-{number}", std::process::id());
         Self(std::env::temp_dir().join(name))
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
-    pub fn open(&self, options: Options) -> Pack {
+    pub(crate) fn open(&self, options: Options) -> Pack {
         let random = AtomicU64::new(number());
         let random = move || {
             // Numbers that come one after the other, spread by an odd factor.
             random.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
         };
         let share = |_: &Path| Ok(generations::private());
-        Pack::open(&self.0, options, keys(), &share, Box::new(random)).unwrap()
+        let host = Host { share: &share, random: Box::new(random), process: || 0 };
+        Pack::open(&self.0, options, keys(), host).unwrap()
     }
 
     /// All files below a subfolder.
-    pub fn files(&self, name: &str) -> Vec<PathBuf> {
+    pub(crate) fn files(&self, name: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut folders = vec![self.0.join(name)];
         while let Some(folder) = folders.pop() {
@@ -59,22 +60,22 @@ fn number() -> u64 {
     COUNT.fetch_add(1, Ordering::Relaxed) << 32 | u64::from(std::process::id())
 }
 
-pub fn keys() -> Keys {
+pub(crate) fn keys() -> Keys {
     Keys::new([b"0123456789abcdef"])
 }
 
-pub fn sealed(key: &str, value: &[u8], expires: Option<u64>) -> Vec<u8> {
+pub(crate) fn sealed(key: &str, value: &[u8], expires: Option<u64>) -> Vec<u8> {
     let label = Label { key, codec: codec::RAW, metadata: b"", created: NOW, expires };
     seal(&label, value, Some(&keys()))
 }
 
-pub fn put(pack: &Pack, key: &str, value: &[u8], now: u64) {
+pub(crate) fn put(pack: &Pack, key: &str, value: &[u8], now: u64) {
     if pack.put(key, &mut sealed(key, value, None), now, Patience::Waits).unwrap() {
         pack.upkeep().unwrap();
     }
 }
 
-pub fn get(pack: &Pack, key: &str, now: u64) -> Option<Vec<u8>> {
+pub(crate) fn get(pack: &Pack, key: &str, now: u64) -> Option<Vec<u8>> {
     match pack.get(key, now, Patience::Waits).unwrap() {
         Found::Record(record) if record.layout.counts(now) => Some(record.payload().to_vec()),
         Found::Record(_) | Found::Nothing => None,

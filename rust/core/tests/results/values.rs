@@ -5,9 +5,15 @@ proptest! {
     #[test]
     fn what_was_written_is_read(numbers: Vec<u64>, ints: Vec<i64>, floats: Vec<u64>, text in ".*") {
         let mut out = Vec::new();
-        numbers.iter().for_each(|number| put_number(&mut out, *number));
-        ints.iter().for_each(|number| put_int(&mut out, *number));
-        floats.iter().for_each(|bits| put_float(&mut out, f64::from_bits(*bits)));
+        for number in &numbers {
+            put_number(&mut out, *number);
+        }
+        for number in &ints {
+            put_int(&mut out, *number);
+        }
+        for bits in &floats {
+            put_float(&mut out, f64::from_bits(*bits));
+        }
         put_bytes(&mut out, tag::STR, text.as_bytes());
         let mut reader = Reader::new(&out);
         for number in numbers {
