@@ -21,7 +21,7 @@ use std::sync::OnceLock;
 use std::thread;
 
 use oxtask_core::hashing::{
-    self, Blake3, Elements, Encoder, Hasher, LEAF, Tag, Xxh3, leaf_count, leaf_digest, of_leaves,
+    self, Blake3, Buffers, Elements, Encoder, Hasher, Tag, Xxh3, leaf_count, leaf_digest, of_leaves,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -38,8 +38,8 @@ const PARALLEL: usize = 4 * 1024 * 1024;
 const MAX_THREADS: usize = 8;
 
 thread_local! {
-    /// The buffer of the last encoding, to be used again.
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// The buffers of the last encoding, to be used again.
+    static BUFFERS: Cell<Buffers> = Cell::default();
 }
 
 /// The digest of a blob, on as many threads as it is worth.
@@ -83,14 +83,11 @@ pub(crate) fn digest_with<'py, H: Hasher>(
     py: Python<'py>,
     encode: impl FnOnce(&mut Walk<'py, H>) -> Result<(), Refused>,
 ) -> PyResult<String> {
-    let mut walk = Walk::new(py, Encoder::<H>::with_buffer(BUFFER.take()));
+    let mut walk = Walk::new(py, Encoder::<H>::with_buffers(BUFFERS.take()));
     let result = encode(&mut walk);
     let encoder = walk.into_encoder();
     let digest = result.map(|()| H::hex(encoder.finish()));
-    let buffer = encoder.into_buffer();
-    if buffer.capacity() <= LEAF {
-        BUFFER.set(buffer);
-    }
+    BUFFERS.set(encoder.into_buffers());
     digest.map_err(|refused| refused.into_error(py))
 }
 

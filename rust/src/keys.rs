@@ -282,6 +282,9 @@ fn encoded<H: Hasher>(name: &str) -> Vec<u8> {
 
 /// An id as Python writes it.
 fn hyphenated(id: u128) -> String {
-    let digits = Xxh3::hex(id);
-    [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &digits[part]).join("-")
+    let mut digits = Xxh3::hex(id);
+    for place in [20, 16, 12, 8] {
+        digits.insert(place, '-');
+    }
+    digits
 }

@@ -1,10 +1,12 @@
 //! What bytes a value becomes.
 
-use super::digest::Hasher;
+use super::digest::{Hasher, LEAF};
 use super::{SCHEMA, digest, floats::Elements};
 
 /// The longest payload that stands in the encoding itself, in bytes; a longer one is replaced by its digest.
 pub const INLINE: usize = 1_024;
+/// The longest payload that is copied in pieces.
+const SHORT: usize = 16;
 /// So many members of a sequence at a time are replaced by the digest of their encodings.
 pub const SEGMENT: u32 = 4_096;
 /// Unordered containers of at most so many members hold their encodings in order; larger ones their digests, which are
@@ -76,18 +78,29 @@ pub struct Encoder<H: Hasher> {
     starts: Vec<usize>,
 }
 
+/// The memory of an encoder, to be used again.
+#[derive(Debug, Default)]
+pub struct Buffers {
+    bytes: Vec<u8>,
+    starts: Vec<usize>,
+}
+
 impl<H: Hasher> Default for Encoder<H> {
     fn default() -> Self {
-        Self::with_buffer(Vec::with_capacity(256))
+        Self::with_buffers(Buffers::default())
     }
 }
 
 impl<H: Hasher> Encoder<H> {
-    /// An encoder that writes to `bytes`, whose content it drops.
-    pub fn with_buffer(mut bytes: Vec<u8>) -> Self {
+    /// An encoder that writes to `buffers`, whose content it drops.
+    pub fn with_buffers(buffers: Buffers) -> Self {
+        let Buffers { mut bytes, mut starts } = buffers;
         bytes.clear();
+        bytes.reserve(256);
         bytes.push(SCHEMA);
-        Self { bytes, members: Vec::new(), starts: Vec::with_capacity(FEW) }
+        starts.clear();
+        starts.reserve(FEW);
+        Self { bytes, members: Vec::new(), starts }
     }
 
     /// The digest of all that was encoded.
@@ -95,9 +108,12 @@ impl<H: Hasher> Encoder<H> {
         H::digest(&self.bytes)
     }
 
-    /// The buffer, to be used again.
-    pub fn into_buffer(self) -> Vec<u8> {
-        self.bytes
+    /// The buffers, to be used again; new ones in place of large ones.
+    pub fn into_buffers(self) -> Buffers {
+        if self.bytes.capacity() > LEAF {
+            return Buffers::default();
+        }
+        Buffers { bytes: self.bytes, starts: self.starts }
     }
 
     // --- values without members ----------------------------------------------------------------------------
@@ -140,9 +156,39 @@ impl<H: Hasher> Encoder<H> {
                 digest::blob::<H>(payload, Elements::Opaque),
             );
         }
+        if payload.len() <= SHORT {
+            return self.short(tag, payload);
+        }
         self.bytes.push(tag as u8);
         self.length(payload.len());
         self.bytes.extend_from_slice(payload);
+    }
+
+    /// A value of few bytes, as are most names: copied in pieces of fixed length, for which nothing is called.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // it is short
+    fn short(&mut self, tag: Tag, payload: &[u8]) {
+        let count = payload.len();
+        let mut bytes = [0; 2 + SHORT];
+        bytes[0] = tag as u8;
+        bytes[1] = count as u8;
+        let place = &mut bytes[2..];
+        // The pieces overlap unless they fill the place.
+        if let (Some(first), Some(last)) = (payload.first_chunk::<8>(), payload.last_chunk::<8>()) {
+            place[..8].copy_from_slice(first);
+            place[count - 8..count].copy_from_slice(last);
+        } else if let (Some(first), Some(last)) =
+            (payload.first_chunk::<4>(), payload.last_chunk::<4>())
+        {
+            place[..4].copy_from_slice(first);
+            place[count - 4..count].copy_from_slice(last);
+        } else if let (Some(first), Some(last)) = (payload.first(), payload.last()) {
+            place[0] = *first;
+            place[count / 2] = payload[count / 2];
+            place[count - 1] = *last;
+        }
+        self.bytes.extend_from_slice(&bytes);
+        self.bytes.truncate(self.bytes.len() - (SHORT - count));
     }
 
     /// A value of more than [`INLINE`] bytes, hashed by the caller with [`digest::leaf_digest`].
@@ -176,8 +222,13 @@ impl<H: Hasher> Encoder<H> {
     #[inline]
     pub fn open(&mut self, tag: Tag, count: usize) -> Frame {
         let place = self.bytes.len();
-        self.bytes.push(tag as u8);
-        self.length(count);
+        match u8::try_from(count) {
+            Ok(short) if short < u8::MAX => self.bytes.extend_from_slice(&[tag as u8, short]),
+            _ => {
+                self.bytes.push(tag as u8);
+                self.length(count);
+            }
+        }
         let body = self.bytes.len();
         let few = count <= FEW;
         let base = if few { self.starts.len() } else { self.members.len() };
@@ -226,7 +277,7 @@ impl<H: Hasher> Encoder<H> {
     pub fn member(&mut self, frame: &mut Frame, start: usize) {
         if frame.few {
             if let Some(&before) = self.starts[frame.base..].last() {
-                frame.sorted &= self.bytes[before..start] < self.bytes[start..];
+                frame.sorted &= is_before(&self.bytes[before..start], &self.bytes[start..]);
             }
             self.starts.push(start);
         } else {
@@ -309,6 +360,17 @@ impl<H: Hasher> Encoder<H> {
     /// Encodes what [`since`](Self::since) gave.
     pub fn again(&mut self, encoded: &[u8]) {
         self.bytes.extend_from_slice(encoded);
+    }
+}
+
+/// Whether an encoding comes before another; the first bytes nearly always tell.
+#[inline]
+fn is_before(one: &[u8], other: &[u8]) -> bool {
+    match (one.first_chunk(), other.first_chunk()) {
+        (Some(first), Some(second)) if first != second => {
+            u64::from_be_bytes(*first) < u64::from_be_bytes(*second)
+        }
+        _ => one < other,
     }
 }
 

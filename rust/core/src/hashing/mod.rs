@@ -21,7 +21,7 @@ mod encoder;
 mod floats;
 
 pub use digest::{Blake3, Hasher, LEAF, Xxh3, blob, leaf_count, leaf_digest, of_leaves};
-pub use encoder::{Encoder, Frame, INLINE, SEGMENT, Tag};
+pub use encoder::{Buffers, Encoder, Frame, INLINE, SEGMENT, Tag};
 pub use floats::{Elements, quiet};
 
 /// The version of the encoding.
