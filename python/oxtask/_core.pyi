@@ -22,6 +22,7 @@ __all__ = [
     "Completions",
     "Costs",
     "Envelope",
+    "Flight",
     "KeyPlan",
     "Pack",
     "Plan",
@@ -46,6 +47,7 @@ __all__ = [
     "hash_inputs",
     "hash_value",
     "jittered",
+    "lead_flight",
     "leave",
     "needs_resolving",
     "open_record",
@@ -428,6 +430,35 @@ def after_fork_in_child() -> None:
 
 def leave() -> None:
     """Begin the exit of the interpreter: no thread is started any more."""
+
+@final
+class Flight:
+    """That somebody makes what several want at once: the others wait until it ends.
+
+    It ends when it is dropped, too, and with the process.
+    """
+
+    def end(self) -> None:
+        """End it; nothing happens if it has ended."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
+def lead_flight(key: str, wait: bool = True) -> Flight | None:
+    """Begin to make what has a key, if nobody else does, in this process or in another.
+
+    Who has looked for a result and not found it calls this in the context of his run. With a
+    flight he looks once more, because somebody may have ended between the two, and then makes the
+    result. Without one he looks again: somebody else made it until now, or has failed.
+
+    Nobody waits for himself: who would wait for a run that cannot go on before he has ended gets a
+    flight of no effect, and makes the result, too.
+
+    Args:
+        key: What is made.
+        wait: Whether to wait for whoever makes it, with the slots of the thread given back. If
+            not, ``None`` also means that somebody still does: to be asked again from an event loop.
+    """
 
 @final
 class SourceKey:

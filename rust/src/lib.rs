@@ -51,6 +51,8 @@ mod _core {
     #[pymodule_export]
     use super::costs::Costs;
     #[pymodule_export]
+    use super::flights::{PyFlight, lead_flight};
+    #[pymodule_export]
     use super::futures::TaskRunFuture;
     #[pymodule_export]
     use super::gather::{Completions, all_native, settled, unsettled, values, wait_all};

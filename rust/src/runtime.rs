@@ -14,6 +14,7 @@ use oxtask_core::waits::WaitGraph;
 use pyo3::prelude::*;
 
 use crate::boundary::Enter;
+use crate::flights::Airspace;
 use crate::run::RunRef;
 use crate::timers::Timers;
 use crate::{boundary, clock, seat};
@@ -23,6 +24,7 @@ pub(crate) struct Runtime {
     pub(crate) ids: IdSource,
     pub(crate) timers: Timers,
     pub(crate) waits: Mutex<WaitGraph<RunRef>>,
+    pub(crate) airspace: Airspace,
     /// The event loops for async runs.
     pub(crate) loops: Mutex<Vec<Arc<crate::loops::Seat>>>,
     random: AtomicU64,
@@ -51,6 +53,7 @@ fn renew() -> &'static Runtime {
         ids: IdSource::new(seed),
         timers: Timers::new(),
         waits: Mutex::new(WaitGraph::default()),
+        airspace: Airspace::default(),
         loops: Mutex::new(Vec::new()),
         random: AtomicU64::new(seed | 1),
     }));
@@ -120,6 +123,7 @@ pub(crate) fn after_fork_in_child() {
     ATTACHING.store(0, Ordering::Release);
     BUSY.store(0, Ordering::Release);
     seat::forget_after_fork();
+    get().airspace.files.close_in_child();
     renew();
 }
 

@@ -200,7 +200,7 @@ pub(crate) fn c_ident(thread: u64) -> std::ffi::c_long {
 }
 
 /// What `threading.get_ident()` gives on this thread.
-fn thread_ident() -> u64 {
+pub(crate) fn thread_ident() -> u64 {
     // SAFETY: no preconditions.
     #[allow(clippy::useless_conversion)] // the width differs by platform
     unsafe {

@@ -160,7 +160,7 @@ fn enter_edge(py: Python<'_>, waiter: &RunRef, targets: Vec<RunRef>) -> PyResult
 }
 
 /// What a parked run waits for.
-fn inputs_of(py: Python<'_>, run: &RunRef) -> Vec<RunRef> {
+pub(crate) fn inputs_of(py: Python<'_>, run: &RunRef) -> Vec<RunRef> {
     let RunRef(group, index) = run;
     if group.phase(*index) != Phase::Parked {
         return Vec::new();

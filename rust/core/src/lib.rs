@@ -3,6 +3,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | [`group`] | the runs of one submission: stages, settle-once, who waits for whom to end |
+//! | [`flights`] | who makes what several want at once, and who waits for him |
 //! | `queue` | what is ready, in two lanes |
 //! | [`pool`] | worker slots, parking, draining and cancelling |
 //! | [`growth`] | when a pool whose workers sleep gets another worker |
@@ -21,6 +22,7 @@
 //! while a caller's code runs.
 #![forbid(unsafe_code)]
 
+pub mod flights;
 pub mod group;
 pub mod growth;
 pub mod hashing;

@@ -13,6 +13,7 @@ mod support;
 
 mod dependents;
 mod drain;
+mod flights;
 mod parking;
 mod queue;
 mod settle;
