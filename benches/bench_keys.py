@@ -1,4 +1,4 @@
-"""Cache keys, beside the same of joblib and Dask, and beside bare XXH3 over the same bytes."""
+"""Cache keys as runs pay for them, beside those of joblib and Dask, and beside bare XXH3."""
 
 from __future__ import annotations
 
@@ -10,9 +10,28 @@ from dask.tokenize import tokenize
 from joblib import hash as joblib_hash
 from workloads import increment
 
+from oxtask import _core, task
+from oxtask._internal.keys_plans import key_plan_of
+from oxtask.cache_policies import DEFAULT, INPUTS, TASK_SOURCE
 from oxtask.utilities.hashing import hash_objects
 
-PEERS = {"oxtask": hash_objects, "joblib": joblib_hash, "dask": tokenize}
+FLOW_RUN = "11111111-1111-1111-1111-111111111111"
+
+
+def plan_of(function, policy):
+    """Return what makes the keys of a task's runs."""
+    return key_plan_of(task(function, name="measured", cache_policy=policy))
+
+
+ONE_INPUT = plan_of(lambda value: value, INPUTS)
+
+
+def of_one_input(value):
+    """Return the key of a run with one argument."""
+    return ONE_INPUT.compute((value,))
+
+
+PEERS = {"oxtask": of_one_input, "joblib": joblib_hash, "dask": tokenize}
 SMALL = {"x": 1, "name": "hello", "rate": 2.5}
 DICTS = {f"key{i}": {"id": i, "name": f"n{i}", "rate": i * 0.5} for i in range(200)}
 INTS = list(range(100_000))
@@ -34,9 +53,49 @@ def test_plain_call(benchmark):
     assert benchmark(increment, 1) == 2
 
 
-@pytest.mark.parametrize("peer", PEERS)
+@pytest.mark.parametrize("peer", ["oxtask", "oxtask, by name", "joblib", "dask"])
 def test_three_small_arguments(benchmark, peer):
-    timed(benchmark, PEERS[peer], SMALL)
+    if not peer.startswith("oxtask"):
+        timed(benchmark, PEERS[peer], SMALL)
+        return
+    compute = plan_of(lambda x, name, rate: (x, name, rate), INPUTS).compute
+    given = ((), SMALL) if "name" in peer else (tuple(SMALL.values()),)
+    assert benchmark(compute, *given) == hash_objects(SMALL)
+
+
+def test_three_small_arguments_source_and_run(benchmark):
+    """The key of the default policy in a flow."""
+    compute = plan_of(increment_by_step, DEFAULT).compute
+    assert benchmark(compute, (1, "hello", 2.5), None, FLOW_RUN)
+
+
+STEP = 1
+
+
+def increment_by_step(x, name="", rate=1.0):
+    """Read a global and call another function."""
+    return increment(x) + STEP, name, rate
+
+
+@pytest.mark.parametrize("kind", ["kept", "made anew"])
+def test_source(benchmark, kind):
+    """What a task does: looked at, and walked through."""
+    made = task(increment_by_step, cache_policy=TASK_SOURCE)
+    key = key_plan_of(made).compute
+    if kind == "kept":
+        assert benchmark(key, (1,)) == _core.SourceKey(increment_by_step).key()
+    else:
+        assert benchmark(lambda: _core.SourceKey(increment_by_step).key()) == key((1,))
+
+
+def test_lead_a_flight(benchmark):
+    """What a run pays so that no other makes the same meanwhile: two calls of the system."""
+
+    def lead():
+        with _core.lead_flight("key"):
+            return True
+
+    assert benchmark(lead)
 
 
 @pytest.mark.parametrize("peer", PEERS)

@@ -371,11 +371,13 @@ def _fill_transforms() -> bool:
 
 def _columns_in_order(frame: Any) -> list[Any]:
     """Return the columns of a frame by their labels, which may be of several types."""
+    labels = list(frame.columns)
+    # Several times as fast as one `iloc` after the other.
+    columns = [column for _, column in frame.items()]
     places = sorted(
-        range(frame.shape[1]),
-        key=lambda place: (type(frame.columns[place]).__name__, repr(frame.columns[place])),
+        range(len(labels)), key=lambda place: (type(labels[place]).__name__, repr(labels[place]))
     )
-    return [frame.iloc[:, place] for place in places]
+    return [columns[place] for place in places]
 
 
 def _refuse(task_ctx: Any, error: HashError) -> NoReturn:

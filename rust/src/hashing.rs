@@ -33,8 +33,8 @@ use walk::Walk;
 
 /// From so many bytes on a blob is hashed without the interpreter: about 10 us.
 const DETACHED: usize = 128 * 1024;
-/// From so many bytes on by several threads: starting one costs about as much as hashing 500 KB.
-const PARALLEL: usize = 4 * 1024 * 1024;
+/// How many bytes a thread must have to hash: starting it costs about as much as hashing so many in the cache.
+const SHARE: usize = 3 * 1024 * 1024;
 const MAX_THREADS: usize = 8;
 
 thread_local! {
@@ -52,7 +52,10 @@ pub(crate) fn blob_digest<H: Hasher>(
         return hashing::blob::<H>(bytes, elements);
     }
     boundary::detached(py, || {
-        let threads = if bytes.len() < PARALLEL { 1 } else { processors() };
+        let threads = match bytes.len() / SHARE {
+            0 | 1 => 1,
+            worth => worth.min(processors()),
+        };
         let mut leaves = vec![H::Digest::default(); leaf_count(bytes.len())];
         let share = leaves.len().div_ceil(threads);
         let mut shares = leaves.chunks_mut(share).enumerate();

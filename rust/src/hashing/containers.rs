@@ -93,7 +93,7 @@ impl<'py, H: Hasher> Walk<'py, H> {
     ) -> Walked {
         let count = dict.len();
         let mut frame = self.encoder.open(tag, count);
-        self.members(dict, &mut frame, count, |_| false, step)?;
+        self.members(dict, &mut frame, None::<&fn(&Bound<'py, PyAny>) -> bool>, step)?;
         self.encoder.close_unordered(frame);
         Ok(())
     }
@@ -109,8 +109,8 @@ impl<'py, H: Hasher> Walk<'py, H> {
             count -= inputs.keys().iter().filter(is_left_out).count();
         }
         let mut frame = self.encoder.open(Tag::Dict, count);
-        let left_out = |name: &Bound<'py, PyAny>| !exclude.is_empty() && is_left_out(name);
-        self.members(inputs, &mut frame, inputs.len(), left_out, |name| {
+        let left_out = (!exclude.is_empty()).then_some(&is_left_out);
+        self.members(inputs, &mut frame, left_out, |name| {
             name.str().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
         })?;
         self.encoder.close_unordered(frame);
@@ -121,10 +121,10 @@ impl<'py, H: Hasher> Walk<'py, H> {
         &mut self,
         dict: &Bound<'py, PyDict>,
         frame: &mut Frame,
-        count: usize,
-        is_left_out: impl Fn(&Bound<'py, PyAny>) -> bool,
+        is_left_out: Option<&impl Fn(&Bound<'py, PyAny>) -> bool>,
         step: impl Fn(&Bound<'py, PyAny>) -> String,
     ) -> Walked {
+        let count = dict.len();
         let (mut place, mut found) = (0, 0);
         let (mut key, mut item) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: the place is checked against the dict's size at each call; what it gives is owned before Python
@@ -143,12 +143,14 @@ impl<'py, H: Hasher> Walk<'py, H> {
                     if !key_done {
                         self.other(&key).map_err(|e| e.inside(|| item_of(&key)))?;
                     }
-                    if is_left_out(&key) {
+                    if is_left_out.is_some_and(|is_left_out| is_left_out(&key)) {
                         self.encoder.forget(start);
                         continue;
                     }
                     self.value(&item).map_err(|e| e.inside(|| step(&key)))?;
-                } else if is_left_out(&Bound::from_borrowed_ptr(self.py, key)) {
+                } else if let Some(is_left_out) = is_left_out
+                    && is_left_out(&Bound::from_borrowed_ptr(self.py, key))
+                {
                     self.encoder.forget(start);
                     continue;
                 }
