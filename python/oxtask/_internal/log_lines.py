@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxtask._core import frame_of
 from oxtask._internal import plan_watch
+from oxtask._internal.run_sources import note_sources
 from oxtask._internal.task_runs import (
     CHOSEN,
     COMPLETED,
@@ -178,6 +179,7 @@ def plain_end(run: Run, code: int, output: Any) -> None:
         return
     from oxtask._internal.run_history import observe  # noqa: PLC0415 - circular
 
+    note_sources(run)
     observe(run.future)  # the lines name the run
     log, task = log_of(run.future), run.task
     state = final_state(code, output, time.time_ns())
@@ -192,9 +194,9 @@ def plain_end(run: Run, code: int, output: Any) -> None:
 def plain_completed(run: Run, code: int, output: Any) -> None:
     """Write how a run without a record ended that ended well."""
     if code == COMPLETED:
-        from oxtask._internal.plain_lines import completing  # noqa: PLC0415 - start-up time
+        from oxtask._internal.plain_lines import PlainLines  # noqa: PLC0415 - start-up time
 
-        completing(run, output)
+        PlainLines().completing(run, output)
     else:
         plain_end(run, code, output)
 

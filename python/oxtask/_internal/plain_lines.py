@@ -1,69 +1,153 @@
 """The line that a plain run writes when it completes: all that it logs at INFO.
 
 It is the line that `log_lines.finished` would write, made from the numbers of the run: a record and
-states for every run that only a line is to name would cost many times as much as the line.
+states for every run that only a line is to name would cost many times as much as the line. The
+line tells the id of the run, so the run can be read back from then on.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import ref
 
+from oxtask._core import current_run
+from oxtask._internal import run_history
 from oxtask._internal.log_lines import INFO, TASK_RUNS, logger, plain_end
+from oxtask._internal.result_links import is_trackable
+from oxtask._internal.run_sources import given_names, note_sources
 from oxtask._internal.state import engine_state
 from oxtask._internal.state_types import StateType
-from oxtask._internal.task_runs import COMPLETED, name_in_flow
-from oxtask.context import FlowRunContext
+from oxtask._internal.task_runs import COMPLETED, CompletedRun, Origin, origin_of
+from oxtask.context import FlowRunContext, TagsContext
 from oxtask.logging import messages
 from oxtask.logging.formatters import UNKNOWN
 from oxtask.settings import get_current_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from oxtask._core import Run
+    from oxtask._internal.task_machinery import TaskMachinery
 
 _TEXT = messages.finished(engine_state(StateType.COMPLETED))[1]
-_NO_FLOW = {"flow_run_id": None, "flow_run_name": UNKNOWN, "flow_name": UNKNOWN}
 
 
-def completing(run: Run, value: Any) -> None:
-    """Write that a plain run completes; called by the core, in the context of the run.
+class _Place(NamedTuple):
+    """What is worked out once for the runs of a task that are made in one place.
 
-    Args:
-        run: The run.
-        value: What it came to.
+    Attributes:
+        flow_context: Returns the context of the flow run, as long as there is one.
+        tags_context: Returns the context of the tags.
+        tags: The tags of the task.
+        origin: What the records of the runs have in common.
+        given_names: The parameters of the task.
+        fields: What their lines have in common.
     """
-    own = logger(TASK_RUNS)
-    if not own.isEnabledFor(INFO):
-        return
-    if get_current_settings().debug_mode:
-        plain_end(run, COMPLETED, value)
-        return
-    task, number = run.task, run.id
-    digits = f"{number:032x}"
-    context = FlowRunContext.get()
-    # As `logging` does it, but for the search for the caller, which is this function.
-    record = own.makeRecord(TASK_RUNS, INFO, __file__, 0, _TEXT, (), None, "completing")
-    record.__dict__.update(
-        task_run_id=f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}",
-        task_run_name=task.name if context is None else name_in_flow(task, number),
-        task_name=task.name,
-        **(_NO_FLOW if context is None else _fields_of(context)),
-    )
-    own.handle(record)
+
+    flow_context: Callable[[], FlowRunContext | None]
+    tags_context: Callable[[], TagsContext | None]
+    tags: set[str]
+    origin: Origin
+    given_names: tuple[str, ...]
+    fields: dict[str, str | None]
 
 
-def _fields_of(context: FlowRunContext) -> dict[str, str]:
-    """Return the fields of a flow run, which are worked out once."""
-    flow_run, flow = context.flow_run, context.flow
-    known: dict[str, str] | None = context.__dict__.get("_line_fields")
-    name = UNKNOWN if flow is None else flow.name
-    if (
-        known is None
-        or known["flow_run_name"] is not flow_run.name
-        or known["flow_name"] is not name
-    ):
-        known = context.__dict__["_line_fields"] = {
-            "flow_run_id": str(flow_run.id),
-            "flow_run_name": flow_run.name,
-            "flow_name": name,
-        }
-    return known
+class PlainLines:
+    """Writes the lines of the runs of one task, which does not change."""
+
+    __slots__ = ("_place",)
+
+    def __init__(self) -> None:
+        self._place: _Place | None = None
+
+    def completing(self, run: Run, value: Any) -> None:
+        """Write that a plain run completes; called by the core, in the context of the run.
+
+        Args:
+            run: The run.
+            value: What it came to.
+        """
+        own = logger(TASK_RUNS)
+        if not own.isEnabledFor(INFO):
+            return
+        if get_current_settings().debug_mode:
+            plain_end(run, COMPLETED, value)
+            return
+        task, number = run.task, run.id
+        place = self._place_of(task)
+        if run.given is None and run.future._sources is None and _outer(run) is None:
+            created, started, _ = run.times
+            run_history.completed(
+                CompletedRun(
+                    place.origin,
+                    number,
+                    created,
+                    started,
+                    time.time_ns(),
+                    place.given_names,
+                    is_trackable(value),
+                )
+            )
+        else:
+            note_sources(run)
+            run_history.observe(run.future)
+        digits = f"{number:032x}"
+        # As `logging` does it, but for the search for the caller, which is this method.
+        record = own.makeRecord(TASK_RUNS, INFO, __file__, 0, _TEXT, (), None, "completing")
+        record.__dict__.update(
+            task_run_id=(
+                f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+            ),
+            task_run_name=place.origin.run_name(number),
+            **place.fields,
+        )
+        own.handle(record)
+
+    def _place_of(self, task: TaskMachinery) -> _Place:
+        flow_context = FlowRunContext.__var__.get(None)
+        tags_context = TagsContext.__var__.get(None)
+        place = self._place
+        if (
+            place is None
+            or place.flow_context() is not flow_context
+            or place.tags_context() is not tags_context
+            or place.tags != task.tags
+            or (
+                flow_context is not None
+                and place.fields["flow_run_name"] is not flow_context.flow_run.name
+            )
+        ):
+            place = self._place = _Place(
+                _weakly(flow_context),
+                _weakly(tags_context),
+                set(task.tags),
+                origin_of(task),
+                given_names(task),
+                _fields(task, flow_context),
+            )
+        return place
+
+
+def _outer(run: Run) -> Any:
+    """Return the run in which a run was made."""
+    context = run.context
+    return None if context is None else context.get(current_run)
+
+
+def _weakly(context: Any) -> Any:
+    return (lambda: None) if context is None else ref(context)
+
+
+def _fields(task: TaskMachinery, context: FlowRunContext | None) -> dict[str, str | None]:
+    if context is None:
+        flow_run_id, flow_run_name, flow_name = None, UNKNOWN, UNKNOWN
+    else:
+        flow_run_id, flow_run_name = str(context.flow_run.id), context.flow_run.name
+        flow_name = UNKNOWN if context.flow is None else context.flow.name
+    return {
+        "task_name": task.name,
+        "flow_run_id": flow_run_id,
+        "flow_run_name": flow_run_name,
+        "flow_name": flow_name,
+    }

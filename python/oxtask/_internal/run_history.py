@@ -22,7 +22,7 @@ from oxtask._internal.run_packing import copied, number_of
 from oxtask._internal.run_store import LogLine, MemoryStore, RunStore
 from oxtask._internal.state import engine_state
 from oxtask._internal.state_types import StateType
-from oxtask._internal.task_runs import RunLog, log_of
+from oxtask._internal.task_runs import CompletedRun, RunLog, log_of
 from oxtask.client.schemas.objects import FlowRun, TaskRun
 from oxtask.context import FlowRunContext
 from oxtask.settings import get_current_settings
@@ -113,6 +113,13 @@ def ended(future: TaskRunFuture) -> None:
         _history.store.put_task_run(run)
     _history.traces.pop(future._id, None)
     _history.traces.pop(number_of(run.record), None)  # run under another id than its own
+
+
+def completed(run: CompletedRun) -> None:
+    """Keep what is to be known of a run that completes, unless that is seen to when it ends."""
+    number = run.number
+    if number not in _history.traces and not _history.store.has_task_run(number):
+        _history.store.put_completed(run)
 
 
 def submitted(future: TaskRunFuture, given: run_sources.Given | None, wait_for: Any) -> None:

@@ -14,6 +14,7 @@ from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol
 
 from oxtask._internal.run_packing import Packed, RunT, number_of, pack, unpack
+from oxtask._internal.task_runs import CompletedRun
 from oxtask.client.schemas.objects import FlowRun, TaskRun
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class RunStore(Protocol):
 
     def put_task_run(self, run: RunLog[TaskRun]) -> None:
         """Keep a run, in place of what is known of it."""
+
+    def put_completed(self, run: CompletedRun) -> None:
+        """Keep a task run that nothing is known of."""
 
     def put_flow_run(self, run: RunLog[FlowRun]) -> None:
         """Keep a run, in place of what is known of it."""
@@ -108,11 +112,15 @@ class MemoryStore:
 
     def put_task_run(self, run: RunLog[TaskRun]) -> None:
         """Keep a run, in place of what is known of it."""
-        self._task_runs.put(run)
+        self._task_runs.put(number_of(run.record), _squeezed(run, TaskRun))
+
+    def put_completed(self, run: CompletedRun) -> None:
+        """Keep a task run that nothing is known of."""
+        self._task_runs.put(run.number, run)
 
     def put_flow_run(self, run: RunLog[FlowRun]) -> None:
         """Keep a run, in place of what is known of it."""
-        self._flow_runs.put(run)
+        self._flow_runs.put(number_of(run.record), _squeezed(run, FlowRun))
         if run.tracking is not None:
             called = self._called
             called[run.tracking.number] = number_of(run.record)
@@ -185,6 +193,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
 
 
+Kept = bytes | Packed | CompletedRun
+"""What is kept of a run; most that complete are never read, and need not be packed."""
+
+
 class _Newest(Generic[RunT]):
     """Packed runs by number; when there are too many, those go that came first."""
 
@@ -192,11 +204,10 @@ class _Newest(Generic[RunT]):
         self._kind: type[RunT] = kind
         self._limit = limit
         # Taking the first key out of a plain dict again and again takes longer with every time.
-        self._runs: OrderedDict[int, bytes | Packed] = OrderedDict()
+        self._runs: OrderedDict[int, Kept] = OrderedDict()
 
-    def put(self, run: RunLog[RunT]) -> None:
-        number, packed, limit = number_of(run.record), _squeezed(run, self._kind), self._limit()
-        gone = []
+    def put(self, number: int, packed: Kept) -> None:
+        limit, gone = self._limit(), []
         with _lock:
             runs = self._runs
             runs[number] = packed
@@ -232,6 +243,8 @@ def _squeezed(run: RunLog[RunT], kind: type[RunT]) -> bytes | Packed:
         return packed
 
 
-def _loosened(kept: bytes | Packed, kind: type[RunT]) -> RunLog[RunT]:
+def _loosened(kept: Kept, kind: type[RunT]) -> RunLog[RunT]:
+    if isinstance(kept, CompletedRun):
+        kept = pack(kept.log(), kind)
     # What this process has packed itself.
     return unpack(marshal.loads(kept) if isinstance(kept, bytes) else kept, kind)  # noqa: S302

@@ -115,9 +115,9 @@ def _line_of_completed_runs() -> Callable[[_core.Run, Any], None] | None:
     """Return what writes the one line of a plain run that completes, if lines of INFO are read."""
     if not log_lines.may_be_on(log_lines.INFO):
         return None
-    from oxtask._internal.plain_lines import completing  # noqa: PLC0415 - start-up time
+    from oxtask._internal.plain_lines import PlainLines  # noqa: PLC0415 - start-up time
 
-    return completing
+    return PlainLines().completing
 
 
 def cache_parts(task: TaskMachinery) -> dict[str, Any] | None:

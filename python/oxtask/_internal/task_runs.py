@@ -7,7 +7,7 @@ a `RunLog` from the start.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from oxtask._internal.result_links import is_trackable
 from oxtask._internal.run_inputs import Sources
@@ -129,11 +129,6 @@ def _mixed(number: int) -> int:
     return (number * _MIX) & _WIDE
 
 
-def name_in_flow(task: TaskMachinery, number: int) -> str:
-    """Return the name of a run in a flow: the task's, and three digits of the run's key."""
-    return f"{task.name}-{_mixed(number) >> 116:03x}"
-
-
 def new_log(future: TaskRunFuture, number: int | None = None) -> RunLog[TaskRun]:
     """Make the log of a run that was just made, in the context the run belongs to.
 
@@ -143,27 +138,99 @@ def new_log(future: TaskRunFuture, number: int | None = None) -> RunLog[TaskRun]
     """
     task = future._task
     number = future._id if number is None else number
-    created = future._times[0]
-    flow_context = FlowRunContext.get()
-    mixed = run_id(_mixed(number))
-    key = str(mixed) if flow_context else f"{task.task_key}-{mixed.hex}"
     sources: Sources | None = future._sources
     if sources is None:
         names = () if future._has_upstreams else given_names(task)
         sources = Sources(names, {}, [])
+    return _pending(origin_of(task), number, future._times[0], sources.within(parent_of(future)))
+
+
+class Origin(NamedTuple):
+    """What the records of runs say that were made of one task in one place.
+
+    Attributes:
+        task_name: The name of the task.
+        task_key: Its key.
+        task_version: Its version.
+        tags: The tags of the runs, in order.
+        flow_run_id: The flow run they belong to, or ``None``.
+        flow_run_run_count: Which attempt of that.
+    """
+
+    task_name: str
+    task_key: str
+    task_version: str | None
+    tags: tuple[str, ...]
+    flow_run_id: UUID | None
+    flow_run_run_count: int
+
+    def run_name(self, number: int) -> str:
+        """Return the name of a run: in flows, the task's and three digits of the run's key."""
+        if self.flow_run_id is None:
+            return self.task_name
+        return f"{self.task_name}-{_mixed(number) >> 116:03x}"
+
+
+def origin_of(task: TaskMachinery) -> Origin:
+    """Return what runs have in common that are made of a task here."""
+    context = FlowRunContext.get()
+    return Origin(
+        task.name,
+        task.task_key,
+        task.version,
+        tuple(sorted(task.tags | TagsContext.get().current_tags)),
+        context.flow_run.id if context else None,
+        context.flow_run.run_count if context else 0,
+    )
+
+
+def _pending(origin: Origin, number: int, created: int, sources: Sources) -> RunLog[TaskRun]:
+    mixed = run_id(_mixed(number))
+    is_in_flow = origin.flow_run_id is not None
     record = TaskRun.new_pending(
         id=number,
-        name=name_in_flow(task, number) if flow_context else task.name,
-        flow_run_id=flow_context.flow_run.id if flow_context else None,
-        flow_run_run_count=flow_context.flow_run.run_count if flow_context else 0,
-        task_key=task.task_key,
-        task_version=task.version,
-        dynamic_key=key,
-        tags=sorted(task.tags | TagsContext.get().current_tags),
-        task_inputs=sources.within(parent_of(future)),
+        name=origin.run_name(number),
+        flow_run_id=origin.flow_run_id,
+        flow_run_run_count=origin.flow_run_run_count,
+        task_key=origin.task_key,
+        task_version=origin.task_version,
+        dynamic_key=str(mixed) if is_in_flow else f"{origin.task_key}-{mixed.hex}",
+        tags=list(origin.tags),
+        task_inputs=sources,
         timestamp=created,
     )
     return RunLog(record)
+
+
+class CompletedRun(NamedTuple):
+    """All that there is to say of a plain run that completed, given plain values outside of runs.
+
+    Attributes:
+        origin: What it has in common with others.
+        number: The 128 bits of its id.
+        created: When it was made, in Unix nanoseconds, as the next two.
+        started: When it started.
+        ended: When it completed.
+        given_names: The parameters of the task.
+        is_trackable: Whether it can be told from the result that it is from this run.
+    """
+
+    origin: Origin
+    number: int
+    created: int
+    started: int
+    ended: int
+    given_names: tuple[str, ...]
+    is_trackable: bool
+
+    def log(self) -> RunLog[TaskRun]:
+        """Return the log of the run, without its result."""
+        sources = Sources(self.given_names, {}, []).within(None)
+        log = _pending(self.origin, self.number, self.created, sources)
+        log.enter(engine_state(StateType.RUNNING, timestamp=self.started))
+        details = None if self.is_trackable else _UNTRACKABLE
+        log.enter(engine_state(StateType.COMPLETED, timestamp=self.ended, details=details))
+        return log
 
 
 def log_of(future: TaskRunFuture) -> RunLog[TaskRun]:
