@@ -142,7 +142,9 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
         })
         .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error))));
     drop(claim);
-    run.get().leave_body(py);
+    if by_engine {
+        run.get().leave_body(py);
+    }
     let attempt = run.get().number();
     drop(run);
     finish(py, group, index, attempt, ended, input);

@@ -276,32 +276,34 @@ pub(crate) fn wait<T>(
 /// again and again, to no end: what they hold belongs to their group, which they share, so the collector can
 /// never see through them. Measured: 40 % of the time of making them.
 pub(crate) struct Maker<T: PyClass<BaseType = PyAny>> {
-    /// Where in an object the Rust value lies.
-    offset: PyOnceLock<usize>,
+    /// Whether something follows the Rust value in an object: a list of weak references, which is empty at first.
+    has_more: PyOnceLock<bool>,
     kind: std::marker::PhantomData<T>,
 }
 
 impl<T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True, BaseType = PyAny> + Sync> Maker<T> {
     pub(crate) const fn new() -> Self {
-        Self { offset: PyOnceLock::new(), kind: std::marker::PhantomData }
+        Self { has_more: PyOnceLock::new(), kind: std::marker::PhantomData }
     }
 
     #[inline]
     pub(crate) fn make<'py>(&self, py: Python<'py>, value: T) -> PyResult<Bound<'py, T>> {
-        let Some(&offset) = self.offset.get(py) else {
+        let Some(&has_more) = self.has_more.get(py) else {
             return self.first(py, value);
         };
         let class = T::type_object_raw(py);
-        // SAFETY: attached. The object is as large as one that `PyO3` made, zeroed, and its value lies at the same
-        // place; nothing but the value needs initialising, as `first` has checked by the sizes. It is tracked by
-        // the collector, and may be untracked at any time.
+        // SAFETY: attached. The object is as large as one that `PyO3` made, and its value lies at the same place, right
+        // behind the head; what follows the value is nothing or a word, as `first` has checked by the sizes, which is
+        // zeroed as `PyO3` has it. The object is not tracked by the collector.
         unsafe {
-            let object = ffi::PyType_GenericAlloc(class, 0);
+            let object = ffi::PyObject_GC_New::<ffi::PyObject>(class);
             if object.is_null() {
                 return Err(PyErr::fetch(py));
             }
-            object.byte_add(offset).cast::<T>().write(value);
-            ffi::PyObject_GC_UnTrack(object.cast());
+            object.add(1).cast::<T>().write(value);
+            if has_more {
+                object.add(1).byte_add(size_of::<T>()).cast::<usize>().write(0);
+            }
             Ok(Bound::from_owned_ptr(py, object).cast_into_unchecked())
         }
     }
@@ -312,12 +314,13 @@ impl<T: PyClass<Frozen = pyo3::pyclass::boolean_struct::True, BaseType = PyAny> 
         let place = std::ptr::from_ref(object.get()) as usize - object.as_ptr() as usize;
         // SAFETY: attached; reads the size in a type that is alive.
         let size = unsafe { (*T::type_object_raw(py)).tp_basicsize };
-        // What follows the value is at most a list of weak references, which is empty when zeroed.
         let room = usize::try_from(size).unwrap_or(0).checked_sub(place + size_of::<T>());
-        if room.is_some_and(|room| room <= size_of::<usize>())
+        if let Some(room) = room
+            && (room == 0 || room == size_of::<usize>())
+            && place == size_of::<ffi::PyObject>()
             && std::mem::align_of::<T>() <= std::mem::align_of::<ffi::PyObject>()
         {
-            let _ = self.offset.set(py, place);
+            let _ = self.has_more.set(py, room > 0);
         }
         Ok(object)
     }

@@ -49,20 +49,28 @@ type Known = HashMap<usize, (Py<PyType>, bool)>;
 
 static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
 
+/// Whether a value is a scalar: nothing but itself.
 #[inline]
-fn kind(value: &Bound<'_, PyAny>) -> PyResult<Kind> {
+pub(crate) fn is_scalar(value: &Bound<'_, PyAny>) -> bool {
     // SAFETY: reading the type of a live object, and addresses of static types.
     let (class, none) = unsafe { (ffi::Py_TYPE(value.as_ptr()), ffi::Py_TYPE(ffi::Py_None())) };
     let is = |known: *mut ffi::PyTypeObject| std::ptr::eq(class, known);
-    if is(&raw mut ffi::PyLong_Type)
+    is(&raw mut ffi::PyLong_Type)
         || is(&raw mut ffi::PyUnicode_Type)
         || is(&raw mut ffi::PyFloat_Type)
         || is(&raw mut ffi::PyBool_Type)
         || is(none)
         || is(&raw mut ffi::PyBytes_Type)
-    {
+}
+
+#[inline]
+fn kind(value: &Bound<'_, PyAny>) -> PyResult<Kind> {
+    if is_scalar(value) {
         return Ok(Kind::Leaf);
     }
+    // SAFETY: reading the type of a live object.
+    let class = unsafe { ffi::Py_TYPE(value.as_ptr()) };
+    let is = |known: *mut ffi::PyTypeObject| std::ptr::eq(class, known);
     if is(&raw mut ffi::PyList_Type) {
         return Ok(Kind::List);
     }

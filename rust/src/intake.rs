@@ -67,7 +67,12 @@ pub(crate) struct Needs {
 }
 
 impl Needs {
+    #[inline]
     pub(crate) fn scan(&mut self, input: &Bound<'_, PyAny>, index: u32) -> PyResult<()> {
+        if inputs::is_scalar(input) { Ok(()) } else { self.scan_all(input, index) }
+    }
+
+    fn scan_all(&mut self, input: &Bound<'_, PyAny>, index: u32) -> PyResult<()> {
         let mut found = Vec::new();
         let how = inputs::scan(input, 0, &mut found)?;
         if how == Resolve::Nothing {

@@ -102,21 +102,28 @@ pub(crate) struct Run {
     pub(crate) group: Runs,
     pub(crate) index: u32,
     pub(crate) attempt: AtomicU32,
-    /// The `TaskRunContext` that Python built for it.
-    view: Mutex<Option<Py<PyAny>>>,
-    /// The transaction of a run that has no need of one, made when its body asked for it.
-    transaction: Mutex<Option<Py<PyAny>>>,
     had_transaction: AtomicBool,
     pub(crate) seat: Option<Arc<Seat>>,
-    /// The input, or the pair of arguments that took its place.
-    input: Mutex<(Shape, Option<Py<PyAny>>)>,
+    input: Option<Py<PyAny>>,
     /// The input as it was before futures in it were resolved; `None` if there were none.
     pub(crate) given: Option<Py<PyAny>>,
     /// The key under which the core stores what the body returns.
     pub(crate) key: Option<Box<str>>,
-    /// The body that the thread was in before this one; `None` outside of the body.
-    outer: Mutex<Option<Outer>>,
+    /// What a plain run whose body does not ask for its context has no need of.
+    extras: Mutex<Option<Box<Extras>>>,
     link: Link,
+}
+
+#[derive(Default)]
+struct Extras {
+    /// The `TaskRunContext` that Python built for it.
+    view: Option<Py<PyAny>>,
+    /// The transaction of a run that has no need of one, made when its body asked for it.
+    transaction: Option<Py<PyAny>>,
+    /// The pair of arguments that took the place of the input.
+    arguments: Option<Py<PyAny>>,
+    /// The body that the thread was in before this one; `None` outside of the body.
+    outer: Option<Outer>,
 }
 
 impl Drop for Run {
@@ -136,23 +143,22 @@ impl Run {
         seat: Option<&Arc<Seat>>,
         input: Option<Py<PyAny>>,
     ) -> Self {
-        let input = Mutex::new((group.work.shape, input));
-        let seat = seat.cloned();
-        let outer = Mutex::new(None);
         Self {
             group,
             index,
             attempt: AtomicU32::new(attempt),
-            view: Mutex::new(None),
-            transaction: Mutex::new(None),
             had_transaction: AtomicBool::new(false),
-            seat,
+            seat: seat.cloned(),
             input,
             given: None,
             key: None,
-            outer,
+            extras: Mutex::new(None),
             link: Link::default(),
         }
+    }
+
+    fn with_extras<T>(&self, change: impl FnOnce(&mut Extras) -> T) -> T {
+        change(self.extras.lock().get_or_insert_default())
     }
 
     /// Lets the collector see what a run that failed refers to.
@@ -162,7 +168,7 @@ impl Run {
     }
 
     pub(crate) fn leave_body(&self, py: Python<'_>) {
-        let outer = self.outer.lock().take();
+        let outer = self.extras.lock().as_mut().and_then(|extras| extras.outer.take());
         if let (Some(seat), Some(Outer(outer))) = (&self.seat, outer) {
             seat.exit(py, outer);
         }
@@ -184,10 +190,13 @@ impl Run {
     #[allow(clippy::needless_pass_by_value)] // the signature that PyO3 asks for
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.link.visit(&self.group, &visit)?;
-        visit.call(&*self.view.lock())?;
-        visit.call(&*self.transaction.lock())?;
+        if let Some(extras) = self.extras.lock().as_ref() {
+            visit.call(&extras.view)?;
+            visit.call(&extras.transaction)?;
+            visit.call(&extras.arguments)?;
+        }
         visit.call(&self.given)?;
-        visit.call(&self.input.lock().1)
+        visit.call(&self.input)
     }
 
     #[getter]
@@ -213,12 +222,17 @@ impl Run {
     /// The positional and the keyword arguments, resolved.
     #[getter]
     fn arguments<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyDict>)> {
-        let (shape, input) = {
-            let input = self.input.lock();
-            (input.0, input.1.as_ref().map(|held| held.clone_ref(py)))
-        };
-        let input = input.unwrap_or_else(|| PyTuple::empty(py).into_any().unbind());
-        crate::attempt::arguments(py, shape, input.bind(py))
+        let pair =
+            self.extras.lock().as_ref().and_then(|extras| {
+                extras.arguments.as_ref().map(|arguments| arguments.clone_ref(py))
+            });
+        if let Some(pair) = pair {
+            return crate::attempt::arguments(py, Shape::ArgsKwargs, pair.bind(py));
+        }
+        match &self.input {
+            Some(input) => crate::attempt::arguments(py, self.group.work.shape, input.bind(py)),
+            None => Ok((PyTuple::empty(py).into_any(), PyDict::new(py))),
+        }
     }
 
     /// The same as they were before futures in them were resolved; `None` if there were none.
@@ -234,7 +248,7 @@ impl Run {
 
     fn set_arguments(&self, args: Py<PyAny>, kwargs: Py<PyAny>, py: Python<'_>) -> PyResult<()> {
         let pair = PyTuple::new(py, [args, kwargs])?.into_any().unbind();
-        let old = std::mem::replace(&mut *self.input.lock(), (Shape::ArgsKwargs, Some(pair)));
+        let old = self.with_extras(|extras| extras.arguments.replace(pair));
         drop(old);
         Ok(())
     }
@@ -260,24 +274,27 @@ impl Run {
 
     #[getter]
     fn view(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.view.lock().as_ref().map(|view| view.clone_ref(py))
+        let extras = self.extras.lock();
+        extras.as_ref()?.view.as_ref().map(|view| view.clone_ref(py))
     }
 
     fn set_view(&self, view: Py<PyAny>) {
-        let old = self.view.lock().replace(view);
+        let old = self.with_extras(|extras| extras.view.replace(view));
         drop(old);
     }
 
     #[getter]
     fn transaction(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.transaction.lock().as_ref().map(|transaction| transaction.clone_ref(py))
+        let extras = self.extras.lock();
+        extras.as_ref()?.transaction.as_ref().map(|transaction| transaction.clone_ref(py))
     }
 
     fn set_transaction(&self, transaction: Option<Py<PyAny>>) {
         if transaction.is_some() {
             self.had_transaction.store(true, Ordering::Relaxed);
         }
-        let old = std::mem::replace(&mut *self.transaction.lock(), transaction);
+        let old =
+            self.with_extras(|extras| std::mem::replace(&mut extras.transaction, transaction));
         drop(old);
     }
 
@@ -340,7 +357,8 @@ impl Run {
         }
         if let Some(seat) = &self.seat {
             let outer = seat.enter(&self.group, self.index);
-            *self.outer.lock() = Some(Outer(outer));
+            let before = self.with_extras(|extras| extras.outer.replace(Outer(outer)));
+            drop(before);
         }
         Ok(())
     }

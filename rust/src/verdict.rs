@@ -6,8 +6,8 @@ use pyo3::types::{PyList, PyTuple};
 
 use crate::attempt::exception;
 use crate::boundary::{self, Enter};
-use crate::python;
 use crate::run::Run;
+use crate::{inputs, python};
 
 /// What an attempt came to.
 pub(crate) enum Ended {
@@ -140,6 +140,9 @@ pub(crate) fn judge_direct<'py>(
 /// Whether a returned value is the result as it stands: no state, no list of states, no generator.
 #[inline]
 pub(crate) fn is_plain(value: &Bound<'_, PyAny>) -> bool {
+    if inputs::is_scalar(value) {
+        return true;
+    }
     if let Ok(list) = value.cast_exact::<PyList>() {
         return list.get_item(0).map_or(true, |first| !python::is_state(&first));
     }
