@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 
@@ -210,23 +211,27 @@ def test_a_process_that_is_killed_while_it_writes_leaves_the_value_before_or_aft
     environment = {**os.environ, "OXTASK_HOME": str(home)}
     store.write(bytes(4 << 20), key="k")
     for _ in range(8):
-        processes = [
-            subprocess.Popen(
-                [sys.executable, "-c", REWRITE, str(folder)],
-                stdout=subprocess.PIPE,
-                env=environment,
-            )
-            for _ in range(5)
-        ]
-        for process in processes:
-            assert process.stdout.readline() == b"ready\n"
-        for process in processes:
-            for _ in range(random.randrange(3)):
-                assert len(set(store.read("k").result)) == 1
-            process.kill()
-            process.wait()
-            process.stdout.close()
-            assert len(store.read("k").result) == 4 << 20
+        with ExitStack() as ending:
+            processes = [
+                subprocess.Popen(
+                    [sys.executable, "-c", REWRITE, str(folder)],
+                    stdout=subprocess.PIPE,
+                    env=environment,
+                )
+                for _ in range(5)
+            ]
+            for process in processes:
+                ending.callback(process.stdout.close)
+                ending.callback(process.wait)
+                ending.callback(process.kill)  # called first, and whatever happens
+            for process in processes:
+                assert process.stdout.readline() == b"ready\n"
+            for process in processes:
+                for _ in range(random.randrange(3)):
+                    assert len(set(store.read("k").result)) == 1
+                process.kill()
+                process.wait()
+                assert len(store.read("k").result) == 4 << 20
 
     code = (
         "import sys; from oxtask.results import ResultStore;"
