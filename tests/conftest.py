@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
+import tempfile
 
 import pytest
+
+# Nothing that tests store may be in the home of whoever runs them, nor come from there.
+_HOME = tempfile.TemporaryDirectory(prefix="oxtask-tests-")
+os.environ["OXTASK_HOME"] = _HOME.name
+atexit.register(_HOME.cleanup)
 
 
 @pytest.fixture

@@ -12,12 +12,14 @@ import time
 import pytest
 
 from oxtask._internal import flights
+from oxtask.settings import temporary_settings
 
 LIMIT_SECONDS = 60
 
 RACE = """
 import os, random, sys
 from pathlib import Path
+from oxtask.settings import temporary_settings
 from oxtask import _core
 
 results, ledger, seed = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
@@ -209,12 +211,9 @@ def test_a_link_in_place_of_the_file_is_not_followed(start, tmp_path):
     assert "OXTASK_HOME" in errors
 
 
-def test_a_home_that_cannot_be_made_is_told(monkeypatch, tmp_path, caplog):
+def test_a_home_that_cannot_be_made_is_told(tmp_path, caplog):
     """Issue: one process goes on alone"""
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("OXTASK_HOME", str(tmp_path / "file" / "home"))
-    from oxtask.settings import temporary_settings
-
-    with temporary_settings():
+    with temporary_settings({"home": tmp_path / "file" / "home"}):
         assert flights.lock_file() is None
     assert "OXTASK_HOME" in caplog.text
