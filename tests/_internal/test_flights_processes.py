@@ -19,7 +19,6 @@ LIMIT_SECONDS = 60
 RACE = """
 import os, random, sys
 from pathlib import Path
-from oxtask.settings import temporary_settings
 from oxtask import _core
 
 results, ledger, seed = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
