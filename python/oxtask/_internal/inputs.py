@@ -19,7 +19,6 @@ from oxtask._internal.task_runs import (
     CHOSEN_FAILED,
     COMPLETED,
     NOT_READY,
-    tracks_inputs,
 )
 from oxtask.exceptions import CancelledRun, OxtaskException, UpstreamTaskError
 from oxtask.futures import Future
@@ -103,7 +102,6 @@ def resolve_arguments(value: Any) -> Any:
         UpstreamTaskError: If an upstream run did not complete.
         OxtaskException: If the walk itself failed.
     """
-    _note_sources()
     try:
         return resolve_one(value)
     except OxtaskException:
@@ -226,15 +224,7 @@ def check_wait_for(wait_for: Any) -> None:
     Raises:
         UpstreamTaskError: If something did not.
     """
-    _note_sources()
     resolve_one(wait_for)
-
-
-def _note_sources() -> None:
-    if tracks_inputs():
-        from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
-
-        tracking.note_current()
 
 
 def materialised(wait_for: Any) -> Any:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from oxtask._core import TaskRunFuture, Trace
+    from oxtask._internal.result_links import Link
+    from oxtask._internal.state import State
 
 
 class _History:
@@ -141,7 +143,7 @@ def produced(future: TaskRunFuture, value: Any, *, is_under_way: bool = False) -
     """Remember which run a value comes from; called by the core while every run is recorded."""
     context = future._context
     flow_context = None if context is None else context.get(FlowRunContext.__var__)
-    if flow_context is not None:
+    if flow_context is not None and context is not None and context.copy().run(_tracks_inputs):
         type_ = StateType.RUNNING if is_under_way else StateType.COMPLETED
         state = engine_state(type_, task_run_id=future._id)
         run_sources.link(flow_context.run_results, value, state, RunType.TASK_RUN)
@@ -150,9 +152,24 @@ def produced(future: TaskRunFuture, value: Any, *, is_under_way: bool = False) -
 def flow_produced(run: RunLog[FlowRun], value: Any) -> None:
     """Remember which flow run a value comes from, in the flow run that called it."""
     flow_context = FlowRunContext.get()
-    if flow_context is not None and is_recording():
+    if flow_context is not None and is_recording() and _tracks_inputs():
         state = engine_state(StateType.COMPLETED, flow_run_id=number_of(run.record))
         run_sources.link(flow_context.run_results, value, state, RunType.FLOW_RUN)
+
+
+def _tracks_inputs() -> bool:
+    return get_current_settings().tasks.track_inputs
+
+
+def state_of(link: Link) -> State[Any]:
+    """Return the state in which a run gave an object away, without its data."""
+    state = link.state
+    producer = state.state_details.task_run_id
+    if state._id is None and producer is not None:  # made by `produced`
+        run = task_run(producer.int)
+        if run is not None and run.record.state is not None:
+            return run.record.state
+    return state
 
 
 def task_run(number: int) -> RunLog[TaskRun] | None:

@@ -60,13 +60,6 @@ def run_id(number: int) -> UUID:
     return UUID(int=number)
 
 
-def tracks_inputs() -> bool:
-    """Tell whether it is recorded which runs arguments come from."""
-    from oxtask.settings import get_current_settings  # noqa: PLC0415 - start-up time
-
-    return bool(get_current_settings().tasks.track_inputs)
-
-
 class RunLog(Generic[RecordT]):
     """A record with the states it went through.
 

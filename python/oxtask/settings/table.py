@@ -156,7 +156,9 @@ class TasksSettings(SettingsGroup):
         BOOLEAN, False, "Compute and store anew, in tasks that do not say."
     )
     track_inputs: bool = declare(
-        BOOLEAN, False, "Record which runs arguments come from; read when a task is first used."
+        BOOLEAN,
+        True,
+        "While every run is recorded, know plain values by the run that returned them.",
     )
     runner: TasksRunnerSettings = group(TasksRunnerSettings)
 
