@@ -203,6 +203,9 @@ def state_value(state: State[Any], *, allow_failed: bool, upstream: Any = None) 
         from oxtask.states import get_state_exception  # noqa: PLC0415 - start-up time
 
         return get_state_exception(state)
+    if isinstance(upstream, Future) and not isinstance(upstream, _core.TaskRunFuture):
+        source: Any = upstream._source()
+        raise UpstreamTaskError(upstream_message(source.id, source.input_type.replace("_", " ")))
     if upstream is not None:
         raise UpstreamTaskError(upstream_message(upstream.task_run_id))
     details = state.state_details

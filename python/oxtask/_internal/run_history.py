@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
-from oxtask._internal import run_sources
+from oxtask._internal import run_ends, run_sources
 from oxtask._internal.result_links import RunType
 from oxtask._internal.run_packing import copied, number_of
 from oxtask._internal.run_store import LogLine, MemoryStore, RunStore
@@ -88,9 +88,10 @@ def observe(future: TaskRunFuture, run: RunLog[TaskRun] | None = None) -> None:
     number = future._id if run is None else number_of(run.record)
     if number in _history.traces or _history.store.has_task_run(number):
         return
-    if run is not None and _is_over(run):
+    if run is not None and is_over(run):
         with suppress(Exception):
             _history.store.put_task_run(run)
+        run_ends.tell(number)
         return
     trace = future._observe()
     if trace is None:
@@ -103,7 +104,8 @@ def observe(future: TaskRunFuture, run: RunLog[TaskRun] | None = None) -> None:
         _history.sweep()
 
 
-def _is_over(run: RunLog[TaskRun]) -> bool:
+def is_over(run: RunLog[Any]) -> bool:
+    """Tell whether a run has ended; one that is not ready never starts."""
     state = run.record.state
     return state is not None and (state.is_final() or state.name == "NotReady")
 
@@ -113,8 +115,10 @@ def ended(future: TaskRunFuture) -> None:
     run = log_of(future)
     with suppress(Exception):  # a record that somebody spoilt must not fail the run
         _history.store.put_task_run(run)
+    number = number_of(run.record)
     _history.traces.pop(future._id, None)
-    _history.traces.pop(number_of(run.record), None)  # run under another id than its own
+    _history.traces.pop(number, None)  # run under another id than its own
+    run_ends.tell(number)
 
 
 def completed(run: CompletedRun) -> None:
@@ -174,8 +178,7 @@ def state_of(link: Link) -> State[Any]:
 
 def task_run(number: int) -> RunLog[TaskRun] | None:
     """Return a run as it stands now, or ``None`` if it is not known."""
-    trace = _history.traces.get(number)
-    future = None if trace is None else trace.future()
+    future = future_of(number)
     if future is not None:
         return copied(log_of(future), TaskRun)
     for child in list(_history.flow_runs.values()):
@@ -202,17 +205,21 @@ def task_runs() -> list[RunLog[TaskRun]]:
     return list(runs.values())
 
 
+def future_of(number: int) -> TaskRunFuture | None:
+    """Return the future of a run that has not ended."""
+    trace = _history.traces.get(number)
+    return None if trace is None else trace.future()
+
+
 def is_task_run_under_way(number: int) -> bool:
     """Tell whether a run has not ended."""
-    trace = _history.traces.get(number)
-    future = None if trace is None else trace.future()
+    future = future_of(number)
     return future is not None and not future.done()
 
 
 def cancel(number: int) -> bool:
     """End a task run as cancelled; false if it had ended before, or is not known."""
-    trace = _history.traces.get(number)
-    future = None if trace is None else trace.future()
+    future = future_of(number)
     return future is not None and future.cancel()
 
 
@@ -230,12 +237,19 @@ def flow_ended(run: RunLog[FlowRun]) -> None:
     with suppress(Exception):  # a record that somebody spoilt must not fail the run
         _history.store.put_flow_run(run)
     _history.flow_runs.pop(number, None)
+    if is_over(run):
+        run_ends.tell(number)
 
 
 def flow_run(number: int) -> RunLog[FlowRun] | None:
     """Return a flow run as it stands now, or ``None`` if it is not known."""
     run = _history.flow_runs.get(number)
     return _history.store.flow_run(number) if run is None else _as_it_stands(run)
+
+
+def live_flow_run(number: int) -> RunLog[FlowRun] | None:
+    """Return a flow run that has not ended: the run itself, which goes on."""
+    return _history.flow_runs.get(number)
 
 
 def is_flow_run_under_way(number: int) -> bool:

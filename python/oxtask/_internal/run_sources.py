@@ -155,7 +155,7 @@ def _runs_by_walk(
         if isinstance(item, _core.TaskRunFuture):
             runs.append(_known(item))
         elif isinstance(item, Future):
-            runs.append(TaskRunResult(id=item.task_run_id))
+            runs.append(item._source())
         elif is_state(item):
             details = item.state_details
             if details.task_run_id is not None:
