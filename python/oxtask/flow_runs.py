@@ -77,7 +77,7 @@ async def wait_for_flow_run(
     from oxtask.logging import get_logger  # noqa: PLC0415
 
     del client
-    logger = get_logger("flow_runs.waiter")
+    logger = get_logger()
     if poll_interval is not None:
         logger.warning("'poll_interval' has no effect: the run tells when it ends. Leave it out.")
     run_id = to_uuid(flow_run_id, "flow_run_id")

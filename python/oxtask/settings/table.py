@@ -59,6 +59,20 @@ class FlowsSettings(SettingsGroup):
     )
 
 
+class LoggingToAPISettings(SettingsGroup):
+    """Lines of run loggers that are kept, for clients to read."""
+
+    enabled: bool = declare(BOOLEAN, True, "Keep lines at all.")
+    max_log_size: int = declare(
+        COUNT, 1_000_000, "Bytes of UTF-8 from which on the text of a line is cut off."
+    )
+    when_missing_flow: str = declare(
+        one_of("warn", "error", "ignore"),
+        "warn",
+        "What is done about a line of a run logger that belongs to no run.",
+    )
+
+
 class LoggingSettings(SettingsGroup):
     """The `oxtask` logger."""
 
@@ -71,6 +85,7 @@ class LoggingSettings(SettingsGroup):
         BOOLEAN, False, "Log what `print` prints in a run that does not say."
     )
     colors: bool = declare(BOOLEAN, True, "Colour lines on a terminal.")
+    to_api: LoggingToAPISettings = group(LoggingToAPISettings)
 
 
 class HistorySettings(SettingsGroup):
