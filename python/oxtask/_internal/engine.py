@@ -20,7 +20,7 @@ from oxtask._internal.interruptions import FlowInterrupted, RunInterrupted
 from oxtask._internal.log_lines import MAX_REPR_LENGTH
 from oxtask._internal.run_history import observe
 from oxtask._internal.run_sources import note_sources
-from oxtask._internal.state import engine_state, is_state, is_state_iterable
+from oxtask._internal.state import engine_state, is_state, is_state_iterable, unwrap
 from oxtask._internal.state_types import StateType
 from oxtask._internal.steps import (
     Answer,
