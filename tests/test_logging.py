@@ -176,7 +176,8 @@ def test_console_lines_go_to_stderr_in_the_run_s_format(alone, capsys):
         get_run_logger().info("not shown at the default level")
         with task_context():
             get_run_logger().critical("c")
-    logging.getLogger("oxtask.flow_runs").warning("no names")
+    with pytest.warns(UserWarning, match="belongs to no run"):
+        logging.getLogger("oxtask.flow_runs").warning("no names")
     out, err = capsys.readouterr()
     assert out == ""
     lines = [line.split(" | ", 1) for line in err.splitlines()]

@@ -10,7 +10,7 @@ import uuid
 import pytest
 
 import oxtask.runtime
-from oxtask import flow, tags, task
+from oxtask import flow, get_client, tags, task
 from oxtask.client.schemas.objects import TaskRun
 from oxtask.context import FlowRunContext, TaskRunContext
 from oxtask.runtime import deployment, flow_run, task_run
@@ -214,6 +214,34 @@ def test_the_environment_says_which_run_a_process_carries_on(monkeypatch):
     assert flow(lambda: flow_run.id)() != run_id
     monkeypatch.setenv("OXTASK__FLOW_RUN_ID", "no id")
     assert flow_run.tags == []
+
+
+def test_the_run_that_the_environment_names_is_looked_up(monkeypatch):
+    """RT-04, RT-05, RT-06: parameters are those that were recorded"""
+    ids = {}
+
+    @flow(name="child", version="v", flow_run_name="mine")
+    def child(year: int):
+        ids["child"] = flow_run.id
+        return flow_run.scheduled_start_time
+
+    @flow(name="main")
+    def main():
+        ids["main"] = flow_run.id
+        with tags("a"):
+            return child("2024")
+
+    with get_client(sync_client=True):
+        scheduled = main()
+    assert flow_run.id is None
+    monkeypatch.setenv("OXTASK__FLOW_RUN_ID", ids["child"])
+    assert (flow_run.id, flow_run.name, flow_run.tags) == (ids["child"], "mine", ["a"])
+    assert (flow_run.flow_name, flow_run.flow_version) == ("child", "v")
+    assert (flow_run.parameters, flow_run.run_count) == ({"year": "2024"}, 1)
+    assert flow_run.scheduled_start_time == scheduled
+    assert flow_run.parent_flow_run_id == flow_run.root_flow_run_id == ids["main"]
+    monkeypatch.setenv("OXTASK__FLOW_RUN_ID", ids["main"])
+    assert (flow_run.parent_flow_run_id, flow_run.root_flow_run_id) == (None, ids["main"])
 
 
 @pytest.mark.parametrize(

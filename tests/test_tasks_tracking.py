@@ -1,4 +1,4 @@
-"""Where arguments come from: the `task_inputs` of task runs, with ``tasks.track_inputs`` set."""
+"""Where arguments come from: the `task_inputs` of task runs while every run is recorded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WAYS = ("call", "submit", "map", "await", "submit async")
 
 @pytest.fixture(autouse=True)
 def tracked():
-    with temporary_settings({"tasks.track_inputs": True}):
+    with temporary_settings({"history.every_run": True}):
         yield
 
 
@@ -424,7 +424,7 @@ def test_an_object_that_cannot_be_walked_has_no_known_origin():
 
 def test_a_task_that_was_used_before_is_tracked_in_flows_that_track():
     """25.9: with submit and map"""
-    with temporary_settings({"tasks.track_inputs": False}):
+    with temporary_settings({"history.every_run": False}):
         used = look.with_options(name="used")
         assert not any(used(1).values())
         assert not any(flow(lambda: used.submit(1).result())().values())
@@ -435,3 +435,44 @@ def test_a_task_that_was_used_before_is_tracked_in_flows_that_track():
         return used.submit(future).result()["x"] == used.map([future])[0].result()["x"] != []
 
     assert main()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_plain_values_have_no_origin_where_that_is_switched_off(way):
+    """25.10: opt-out; futures tell their run all the same"""
+
+    @flow
+    def main():
+        future, value = make.submit([1]), make([2])
+        return from_(future), seen(way, future)["x"], seen(way, value)["x"]
+
+    with temporary_settings({"tasks.track_inputs": False}):
+        future, of_future, of_value = main()
+    assert of_future == future
+    assert of_value == []
+
+
+def test_results_of_flows_have_no_origin_where_that_is_switched_off():
+    """25.10"""
+    child = flow(lambda: [1])
+
+    @flow
+    def main():
+        return look(child())["x"], len(FlowRunContext.get().run_results)
+
+    assert main()[0]
+    with temporary_settings({"tasks.track_inputs": False}):
+        assert main() == ([], 0)
+
+
+def test_nothing_is_remembered_of_results_while_runs_are_not_recorded():
+    """25.10: what nobody can read costs nothing"""
+
+    @flow
+    def main():
+        make.submit([1]).result(), make([2]), make.map([[3]]).result()
+        return len(FlowRunContext.get().run_results)
+
+    assert main() > 0
+    with temporary_settings({"history.every_run": False}):
+        assert main() == 0

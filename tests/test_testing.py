@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import threading
 import time
@@ -10,9 +11,16 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from oxtask import flow, task
+from oxtask import flow, get_client, task
+from oxtask.context import FlowRunContext
+from oxtask.exceptions import ObjectNotFound
 from oxtask.settings import get_current_settings, temporary_settings
-from oxtask.testing.utilities import assert_does_not_warn, exceptions_equal, oxtask_test_harness
+from oxtask.testing.utilities import (
+    assert_does_not_warn,
+    exceptions_equal,
+    get_most_recent_flow_run,
+    oxtask_test_harness,
+)
 
 
 def home():
@@ -113,3 +121,22 @@ def test_a_warning_fails_a_block_that_must_not_warn():
         warnings.warn("careful")
     with pytest.raises(LookupError), assert_does_not_warn():
         raise LookupError
+
+
+def test_the_flow_run_that_was_made_last_is_found():
+    """TH-02"""
+
+    @flow(name="one of two")
+    def one():
+        return FlowRunContext.get().flow_run.id
+
+    @flow(name="other of two")
+    def other():
+        return FlowRunContext.get().flow_run.id
+
+    first, second, third = one(), other(), one()
+    assert asyncio.run(get_most_recent_flow_run()).id == third
+    assert asyncio.run(get_most_recent_flow_run(get_client(), "other of two")).id == second
+    assert asyncio.run(get_most_recent_flow_run(flow_name="one of two")).id == third != first
+    with pytest.raises(ObjectNotFound, match="No run of a flow 'none at all'"):
+        asyncio.run(get_most_recent_flow_run(flow_name="none at all"))

@@ -216,7 +216,7 @@ class FlowRunContext(ContextModel):
         persist_result: Whether they are.
         task_run_dynamic_keys: Left empty, as are the next and ``task_run_assets``.
         observed_flow_pauses: See ``task_run_dynamic_keys``.
-        run_results: Which run produced an object; left empty unless ``tasks.track_inputs`` is set.
+        run_results: Which run produced an object; filled while every run is recorded.
         task_run_assets: See ``task_run_dynamic_keys``.
         events: ``None``.
         start_time: When the attempt began.

@@ -1,7 +1,8 @@
 """Futures: handles of runs that were submitted.
 
 `Task.submit` returns a `TaskRunFuture`, `Task.map` a `FutureList` of them. Runners written in
-Python return their own subclasses of `Future`.
+Python return their own subclasses of `Future`. A run that somebody else has begun is reached by its
+id, with a `DistributedFuture` or a `FlowRunFuture`.
 """
 
 from __future__ import annotations
@@ -26,10 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from uuid import UUID
 
+    from oxtask._internal.run_futures import DistributedFuture, FlowRunFuture
+    from oxtask._internal.run_inputs import RunInput
     from oxtask.states import State
 
 __all__ = [
+    "DistributedFuture",
     "DoneAndNotDoneFutures",
+    "FlowRunFuture",
     "Future",
     "FutureList",
     "TaskRunFuture",
@@ -101,6 +106,12 @@ class Future(ABC, Generic[R_co]):
         import asyncio  # noqa: PLC0415 - start-up time
 
         return await asyncio.get_running_loop().run_in_executor(None, self.result)
+
+    def _source(self) -> RunInput:
+        """Return the run, as where an argument comes from."""
+        from oxtask._internal.run_inputs import TaskRunResult  # noqa: PLC0415 - start-up time
+
+        return TaskRunResult(id=self.task_run_id)
 
     if TYPE_CHECKING:
 
@@ -202,7 +213,7 @@ def _wait_all(
     futures: list[Any], timeout: float | None, *, fail_fast: bool
 ) -> tuple[bool, int | None]:
     """Wait for all; return whether that is done, and the place of the first that failed."""
-    _check_timeout(timeout)
+    check_timeout(timeout)
     if _core.all_native(futures):
         from oxtask._internal.progress import watched_wait  # noqa: PLC0415 - start-up time
 
@@ -218,7 +229,12 @@ def _wait_all(
     return True, None
 
 
-def _check_timeout(timeout: float | None) -> None:
+def check_timeout(timeout: float | None) -> None:
+    """Refuse a negative timeout.
+
+    Raises:
+        ValueError: If ``timeout`` is negative.
+    """
     if timeout is not None and not timeout >= 0:
         msg = f"'timeout' must be a non-negative number of seconds or None; got {timeout!r}"
         raise ValueError(msg)
@@ -237,7 +253,7 @@ def wait(futures: Iterable[F], timeout: float | None = None) -> DoneAndNotDoneFu
     Raises:
         ValueError: If ``timeout`` is negative.
     """
-    _check_timeout(timeout)
+    check_timeout(timeout)
     unique = list(dict.fromkeys(futures))
     _wait_all(unique, timeout, fail_fast=False)
     done = {future for future in unique if _is_done(future)}
@@ -245,7 +261,8 @@ def wait(futures: Iterable[F], timeout: float | None = None) -> DoneAndNotDoneFu
 
 
 def _is_done(future: Any) -> bool:
-    return bool(future.done() if type(future) is TaskRunFuture else future.state.is_final())
+    done = getattr(future, "done", None)
+    return bool(future.state.is_final() if done is None else done())
 
 
 def as_completed(futures: Iterable[F], timeout: float | None = None) -> Iterator[F]:
@@ -259,7 +276,7 @@ def as_completed(futures: Iterable[F], timeout: float | None = None) -> Iterator
         TimeoutError: If some run has not ended in time.
         ValueError: If ``timeout`` is negative.
     """
-    _check_timeout(timeout)
+    check_timeout(timeout)
     unique: list[Any] = list(dict.fromkeys(futures))
     if not unique:
         return
@@ -347,3 +364,14 @@ def _resolve(expr: Any, replace: Callable[[Any], Any]) -> Any:
     if isinstance(expr, FutureList):
         expr = list(expr)
     return visit_collection(expr, visit, context={}, return_data=True)
+
+
+if not TYPE_CHECKING:  # else every name would be there for type checkers
+
+    def __getattr__(name: str) -> Any:
+        if name not in {"DistributedFuture", "FlowRunFuture"}:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        from oxtask._internal import run_futures  # noqa: PLC0415 - names are loaded on first use
+
+        return getattr(run_futures, name)

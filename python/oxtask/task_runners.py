@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from oxtask import _core
-from oxtask._internal.task_runs import tracks_inputs
 from oxtask._internal.text import short_repr
 from oxtask.futures import Future, FutureList
 
@@ -204,17 +203,11 @@ class ThreadPoolTaskRunner(TaskRunner[Any]):
         if self._runner is None:
             msg = "Task runner is not started"
             raise RuntimeError(msg)
-        if tracks_inputs():
-            from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
-
-            tracking.prepare(task)
-            args, kwargs = tracking.traced_call(args, kwargs)
         return self._runner.submit(task, args, kwargs, wait_for)
 
     def _core_runner(self) -> Any:
         self._runner = _core.Runner(self._max_workers)
-        # Where inputs are tracked the core must not submit by itself.
-        return self if tracks_inputs() else self._runner
+        return self._runner
 
     def __exit__(
         self,

@@ -131,8 +131,8 @@ def test_an_attribute_is_what_it_is_at_the_time(installed, monkeypatch):
         ("import prefect.deployments", "prefect.deployments", "cron"),
         ("from prefect.deployments import run_deployment", "prefect.deployments", "cron"),
         (
-            "from prefect.futures import PrefectDistributedFuture",
-            "prefect.futures.PrefectDistributedFuture",
+            "from prefect.task_runners import PrefectTaskRunner",
+            "prefect.task_runners.PrefectTaskRunner",
             "task.submit()",
         ),
         ("from prefect.blocks.system import Secret", "prefect.blocks", "environment variables"),

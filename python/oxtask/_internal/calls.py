@@ -26,7 +26,6 @@ from oxtask._internal.task_runs import (
     RunLog,
     final_state,
     new_log,
-    tracks_inputs,
 )
 from oxtask.client.schemas.objects import TaskRun
 
@@ -76,7 +75,6 @@ class DirectCall:
     def resolve(self) -> Answer | None:
         """Wait for the inputs on this thread; return how the run ended if they cannot be had."""
         try:
-            self._note_sources()
             if self._wait_for is not None:
                 inputs.check_wait_for(self._wait_for)
             self.run.set_arguments(*_core.resolve(self._given))
@@ -87,7 +85,6 @@ class DirectCall:
     async def aresolve(self) -> Answer | None:
         """Wait for the inputs without blocking the event loop."""
         try:
-            self._note_sources()
             if self._wait_for is not None:
                 await inputs.await_futures(self._wait_for)
             if _core.needs_resolving(self._given):
@@ -95,12 +92,6 @@ class DirectCall:
         except BaseException as error:  # noqa: BLE001 - judged by the engine
             return engine.unresolved(self.run, error)
         return self.resolve()
-
-    def _note_sources(self) -> None:
-        if tracks_inputs() and self.run.task._is_rich():
-            from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
-
-            tracking.note(self.run, self._wait_for)
 
     # --- attempts ---------------------------------------------------------------------------------
 

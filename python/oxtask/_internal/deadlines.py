@@ -180,7 +180,7 @@ _DELICATE = {"logging", "oxtask.logging.history"} | {
     f"oxtask._internal.{name}"
     for name in (
         *("limit_tickets", "limits", "log_lines", "state", "subflow_tracking", "task_runs"),
-        *("times", "tracking"),
+        "times",
         *(f"run_{name}" for name in ("history", "inputs", "packing", "record", "sources", "store")),
     )
 }

@@ -47,7 +47,6 @@ from oxtask._internal.task_runs import (
     awaiting_retry,
     final_state,
     new_log,
-    tracks_inputs,
 )
 from oxtask._internal.text import short_repr
 from oxtask.exceptions import TaskRunTimeoutError, UpstreamTaskError
@@ -111,10 +110,6 @@ def life(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
 
 def new_record(run: Run) -> RunLog[Any]:
     """Make the record of a run."""
-    if tracks_inputs():
-        from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
-
-        return tracking.note(run)
     note_sources(run)
     log = new_log(run.future)
     run.set_record(log)
@@ -279,10 +274,6 @@ def conclude(run: Run, code: int, output: Any) -> Steps:
                 state = final_state(code, output, time.time_ns())
                 log.overrule(state)
                 log_lines.failed(log, task, output)
-    if tracks_inputs():
-        from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
-
-        tracking.link(log, unwrap(state.data))
     if code == CRASHED:
         log_lines.crashed(log, task, state, output)
     try:

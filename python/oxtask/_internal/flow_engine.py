@@ -75,7 +75,7 @@ def _carry_out(running: FlowRunning, steps: Steps) -> bool:
             if another:
                 flow_drain.pause(running.seconds_to_retry())
             return bool(another)
-    except (OxtaskSignal, GeneratorExit):
+    except OxtaskSignal:
         raise
     except BaseException as error:
         if running.state.is_final():

@@ -11,7 +11,7 @@ from contextvars import copy_context
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from oxtask._internal import flow_cancel, flow_drain, flow_signals
+from oxtask._internal import flow_cancel, flow_drain, flow_signals, run_history
 from oxtask._internal.engine import Call
 from oxtask._internal.flow_engine import PLAIN, settled
 from oxtask._internal.flow_life import (
@@ -25,7 +25,6 @@ from oxtask._internal.flow_life import (
 from oxtask._internal.flow_runs import FlowRunning
 from oxtask._internal.generators import Production
 from oxtask._internal.interruptions import FlowInterrupted
-from oxtask._internal.task_runs import tracks_inputs
 from oxtask.exceptions import OxtaskSignal
 
 if TYPE_CHECKING:
@@ -95,13 +94,7 @@ class _FlowProduction(Production):
 
     def hand_over(self, item: Any) -> None:
         """Note in the flow of the consumer where an item comes from, if somebody wants to know."""
-        if tracks_inputs():
-            from oxtask._internal.result_links import (  # noqa: PLC0415 - start-up time
-                RunType,
-                link_result,
-            )
-
-            link_result(self.running.state, item, RunType.FLOW_RUN)
+        run_history.flow_produced(self.running.log, item)
 
     def to_next_item(self) -> bool:
         """Carry out steps until the body has yielded; SIGTERM is heard meanwhile."""

@@ -26,7 +26,6 @@ from oxtask._internal.interruptions import FlowInterrupted
 from oxtask._internal.state import engine_state, is_state
 from oxtask._internal.state_types import StateType
 from oxtask._internal.steps import from_user_code
-from oxtask._internal.task_runs import tracks_inputs
 from oxtask.exceptions import (
     CancelledRun,
     FlowRunTimeoutError,
@@ -265,17 +264,6 @@ class _Shielded:
         return task.result()
 
 
-def _link(running: FlowRunning) -> None:
-    """Let the flow around this one know what came from it."""
-    if tracks_inputs():
-        from oxtask._internal.result_links import (  # noqa: PLC0415 - start-up time
-            RunType,
-            link_result,
-        )
-
-        link_result(running.state, running.value, RunType.FLOW_RUN)
-
-
 def conclude(running: FlowRunning, *, return_state: bool) -> Any:
     """Return or raise what the run came to."""
     error = running.error
@@ -284,7 +272,6 @@ def conclude(running: FlowRunning, *, return_state: bool) -> Any:
     try:
         if error is not None and not (return_state and isinstance(error, Exception)):
             raise error
-        _link(running)
         if return_state:
             return running.state
         if is_state(running.value):

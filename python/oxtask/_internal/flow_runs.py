@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager, nullcontext
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from oxtask import _core
@@ -249,10 +248,18 @@ def new_record(
     return record
 
 
-@cache
-def flow_id(name: str) -> UUID:  # noqa: ARG001 - the key of the cache
+_flow_ids: dict[str, UUID] = {}
+
+
+def flow_id(name: str) -> UUID:
     """Return the id that all flows of a name have in this process."""
-    return new_id()
+    known = _flow_ids.get(name)
+    return _flow_ids.setdefault(name, new_id()) if known is None else known
+
+
+def flow_name(identifier: UUID | None) -> str | None:
+    """Return the name of the flows that have an id, or ``None`` if there are none."""
+    return next((name for name, known in _flow_ids.copy().items() if known == identifier), None)
 
 
 def _logs_prints(flow: Flow[..., Any], parent: FlowRunContext | None) -> bool:

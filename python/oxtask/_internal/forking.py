@@ -35,7 +35,7 @@ MODULES = (
     "oxtask._internal.stream",
     "oxtask._internal.tag_limits",
     "oxtask._internal.task_runs",
-    "oxtask._internal.tracking",
+    "oxtask._internal.run_sources",
     "oxtask.utilities.callables",
     "uuid",
 )

@@ -22,7 +22,6 @@ from oxtask._internal.steps import (
     call_step,
     drive,
 )
-from oxtask._internal.task_runs import tracks_inputs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -161,11 +160,6 @@ class _TaskProduction(Production):
         """Note where an item comes from, if somebody wants to know."""
         if run_history.is_recording():
             run_history.produced(self.direct.run.future, item, is_under_way=True)
-        log = self.direct.run.record
-        if tracks_inputs() and log is not None:
-            from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
-
-            self.context.run(tracking.link, log, item)
 
     def close(self) -> None:
         """Close the body, and end the run of a consumer who wants no more."""

@@ -19,7 +19,6 @@ from oxtask._internal.task_runs import (
     CHOSEN_FAILED,
     COMPLETED,
     NOT_READY,
-    tracks_inputs,
 )
 from oxtask.exceptions import CancelledRun, OxtaskException, UpstreamTaskError
 from oxtask.futures import Future
@@ -103,7 +102,6 @@ def resolve_arguments(value: Any) -> Any:
         UpstreamTaskError: If an upstream run did not complete.
         OxtaskException: If the walk itself failed.
     """
-    _note_sources()
     try:
         return resolve_one(value)
     except OxtaskException:
@@ -205,6 +203,9 @@ def state_value(state: State[Any], *, allow_failed: bool, upstream: Any = None) 
         from oxtask.states import get_state_exception  # noqa: PLC0415 - start-up time
 
         return get_state_exception(state)
+    if isinstance(upstream, Future) and not isinstance(upstream, _core.TaskRunFuture):
+        source: Any = upstream._source()
+        raise UpstreamTaskError(upstream_message(source.id, source.input_type.replace("_", " ")))
     if upstream is not None:
         raise UpstreamTaskError(upstream_message(upstream.task_run_id))
     details = state.state_details
@@ -226,15 +227,7 @@ def check_wait_for(wait_for: Any) -> None:
     Raises:
         UpstreamTaskError: If something did not.
     """
-    _note_sources()
     resolve_one(wait_for)
-
-
-def _note_sources() -> None:
-    if tracks_inputs():
-        from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
-
-        tracking.note_current()
 
 
 def materialised(wait_for: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from oxtask._internal import inputs
-from oxtask._internal.task_runs import tracks_inputs
 from oxtask.utilities._binding import POSITIONAL_OR_KEYWORD, VAR_KEYWORD, VAR_POSITIONAL
 from oxtask.utilities._mapping import map_parameters
 from oxtask.utilities.annotations import NotSet
@@ -43,20 +42,9 @@ def columns(task: TaskMachinery, parameters: dict[str, Any]) -> tuple[Any, Any, 
     given = mapped.static
     varying = {(column.name, column.key): column.items for column in mapped.columns}
 
-    trace: Any = None
-    if tracks_inputs():
-        from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
-
-        tracking.prepare(task)
-        trace = tracking.traced_column
-
     def column(name: str, key: Any, value: Any) -> tuple[bool, Any]:
         items = varying.get((name, key), NotSet)
-        made = (False, value) if items is NotSet else (True, items)
-        if trace is not None:
-            given = parameters[name] if key is None else parameters[name][key]
-            made = trace(given)(*made)
-        return made
+        return (False, value) if items is NotSet else (True, items)
 
     args: list[tuple[bool, Any]] = []
     kwargs: list[tuple[str, bool, Any]] = []

@@ -22,6 +22,7 @@ from oxtask._internal.task_runs import (
 from oxtask.exceptions import CancelledRun, DeadlockError, UnfinishedRun
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
     from oxtask.states import State
@@ -121,12 +122,26 @@ async def aresult(future: Any, *, raise_on_failure: bool = True) -> Any:
 
 
 async def ended(future: Any) -> None:
-    """Wait for the end of a run without blocking the event loop.
+    """Wait for the end of a run without blocking the event loop."""
+    if not future.done():
+        with future._blocking():
+            await told(future.add_done_callback)
+
+
+async def told(
+    listen: Callable[[Callable[..., None]], object], timeout: float | None = None
+) -> bool:
+    """Wait for a call, from any thread, without blocking the event loop.
 
     An async run that waits here gives its slot to others, and goes on when it has one again.
+
+    Args:
+        listen: Takes the function that is to be called.
+        timeout: How long to wait, in seconds.
+
+    Returns:
+        Whether it was called in time.
     """
-    if future.done():
-        return
     import asyncio  # noqa: PLC0415 - start-up time
 
     loop = asyncio.get_running_loop()
@@ -139,15 +154,18 @@ async def ended(future: Any) -> None:
 
     current: Any = asyncio.current_task()
     holds_slot = isinstance(current, _core.RunTask)
-    with future._blocking():
-        if holds_slot:
-            current._give_slot()
-        try:
-            future.add_done_callback(tell)
+    if holds_slot:
+        current._give_slot()
+    try:
+        listen(tell)
+        if timeout is None:
             await waiter
-        finally:
-            if holds_slot:
-                await slot_again(current, loop)
+        else:
+            await asyncio.wait([waiter], timeout=timeout)
+    finally:
+        if holds_slot:
+            await slot_again(current, loop)
+    return waiter.done()
 
 
 def _set(waiter: Any) -> None:

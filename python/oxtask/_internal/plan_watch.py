@@ -93,7 +93,7 @@ def tags_may_be_limited() -> bool:
 
 
 def _settings_changed(settings: Settings, *, is_begin: bool) -> None:
-    is_special = settings.tasks.track_inputs
+    is_special = False
     for known, counts in (
         (_settings_with_prints, settings.logging.log_prints),
         (_settings_with_results, _keeps_results(settings)),

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
-from oxtask._internal import run_sources
+from oxtask._internal import run_ends, run_sources
 from oxtask._internal.result_links import RunType
 from oxtask._internal.run_packing import copied, number_of
 from oxtask._internal.run_store import LogLine, MemoryStore, RunStore
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from oxtask._core import TaskRunFuture, Trace
+    from oxtask._internal.result_links import Link
+    from oxtask._internal.state import State
 
 
 class _History:
@@ -86,9 +88,10 @@ def observe(future: TaskRunFuture, run: RunLog[TaskRun] | None = None) -> None:
     number = future._id if run is None else number_of(run.record)
     if number in _history.traces or _history.store.has_task_run(number):
         return
-    if run is not None and _is_over(run):
+    if run is not None and is_over(run):
         with suppress(Exception):
             _history.store.put_task_run(run)
+        run_ends.tell(number)
         return
     trace = future._observe()
     if trace is None:
@@ -101,7 +104,8 @@ def observe(future: TaskRunFuture, run: RunLog[TaskRun] | None = None) -> None:
         _history.sweep()
 
 
-def _is_over(run: RunLog[TaskRun]) -> bool:
+def is_over(run: RunLog[Any]) -> bool:
+    """Tell whether a run has ended; one that is not ready never starts."""
     state = run.record.state
     return state is not None and (state.is_final() or state.name == "NotReady")
 
@@ -111,8 +115,10 @@ def ended(future: TaskRunFuture) -> None:
     run = log_of(future)
     with suppress(Exception):  # a record that somebody spoilt must not fail the run
         _history.store.put_task_run(run)
+    number = number_of(run.record)
     _history.traces.pop(future._id, None)
-    _history.traces.pop(number_of(run.record), None)  # run under another id than its own
+    _history.traces.pop(number, None)  # run under another id than its own
+    run_ends.tell(number)
 
 
 def completed(run: CompletedRun) -> None:
@@ -141,7 +147,7 @@ def produced(future: TaskRunFuture, value: Any, *, is_under_way: bool = False) -
     """Remember which run a value comes from; called by the core while every run is recorded."""
     context = future._context
     flow_context = None if context is None else context.get(FlowRunContext.__var__)
-    if flow_context is not None:
+    if flow_context is not None and context is not None and context.copy().run(_tracks_inputs):
         type_ = StateType.RUNNING if is_under_way else StateType.COMPLETED
         state = engine_state(type_, task_run_id=future._id)
         run_sources.link(flow_context.run_results, value, state, RunType.TASK_RUN)
@@ -150,15 +156,29 @@ def produced(future: TaskRunFuture, value: Any, *, is_under_way: bool = False) -
 def flow_produced(run: RunLog[FlowRun], value: Any) -> None:
     """Remember which flow run a value comes from, in the flow run that called it."""
     flow_context = FlowRunContext.get()
-    if flow_context is not None and is_recording():
+    if flow_context is not None and is_recording() and _tracks_inputs():
         state = engine_state(StateType.COMPLETED, flow_run_id=number_of(run.record))
         run_sources.link(flow_context.run_results, value, state, RunType.FLOW_RUN)
 
 
+def _tracks_inputs() -> bool:
+    return get_current_settings().tasks.track_inputs
+
+
+def state_of(link: Link) -> State[Any]:
+    """Return the state in which a run gave an object away, without its data."""
+    state = link.state
+    producer = state.state_details.task_run_id
+    if state._id is None and producer is not None:  # made by `produced`
+        run = task_run(producer.int)
+        if run is not None and run.record.state is not None:
+            return run.record.state
+    return state
+
+
 def task_run(number: int) -> RunLog[TaskRun] | None:
     """Return a run as it stands now, or ``None`` if it is not known."""
-    trace = _history.traces.get(number)
-    future = None if trace is None else trace.future()
+    future = future_of(number)
     if future is not None:
         return copied(log_of(future), TaskRun)
     for child in list(_history.flow_runs.values()):
@@ -185,17 +205,21 @@ def task_runs() -> list[RunLog[TaskRun]]:
     return list(runs.values())
 
 
+def future_of(number: int) -> TaskRunFuture | None:
+    """Return the future of a run that has not ended."""
+    trace = _history.traces.get(number)
+    return None if trace is None else trace.future()
+
+
 def is_task_run_under_way(number: int) -> bool:
     """Tell whether a run has not ended."""
-    trace = _history.traces.get(number)
-    future = None if trace is None else trace.future()
+    future = future_of(number)
     return future is not None and not future.done()
 
 
 def cancel(number: int) -> bool:
     """End a task run as cancelled; false if it had ended before, or is not known."""
-    trace = _history.traces.get(number)
-    future = None if trace is None else trace.future()
+    future = future_of(number)
     return future is not None and future.cancel()
 
 
@@ -213,12 +237,19 @@ def flow_ended(run: RunLog[FlowRun]) -> None:
     with suppress(Exception):  # a record that somebody spoilt must not fail the run
         _history.store.put_flow_run(run)
     _history.flow_runs.pop(number, None)
+    if is_over(run):
+        run_ends.tell(number)
 
 
 def flow_run(number: int) -> RunLog[FlowRun] | None:
     """Return a flow run as it stands now, or ``None`` if it is not known."""
     run = _history.flow_runs.get(number)
     return _history.store.flow_run(number) if run is None else _as_it_stands(run)
+
+
+def live_flow_run(number: int) -> RunLog[FlowRun] | None:
+    """Return a flow run that has not ended: the run itself, which goes on."""
+    return _history.flow_runs.get(number)
 
 
 def is_flow_run_under_way(number: int) -> bool:

@@ -149,9 +149,9 @@ class Sources:
         """Return the runs by parameter, each of them once."""
         inputs: dict[str, list[RunInput]] = {name: [] for name in self.names}
         for name, runs in self.found.items():
-            inputs[name] = _once(runs)
+            inputs[name] = distinct(runs)
         if self.parents:
-            inputs["__parents__"] = _once(self.parents)
+            inputs["__parents__"] = distinct(self.parents)
         return inputs
 
 
@@ -165,7 +165,8 @@ def _unpacked(run: Any) -> int | RunInput:
     return FlowRunResult(id=run[1]) if type(run) is tuple else run
 
 
-def _once(runs: list[int | RunInput]) -> list[RunInput]:
+def distinct(runs: list[int | RunInput]) -> list[RunInput]:
+    """Return runs, some of them given by id, each of them once."""
     made = (TaskRunResult(id=run) if isinstance(run, int) else run for run in runs)
     return list(dict.fromkeys(made))
 

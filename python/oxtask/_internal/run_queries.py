@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from oxtask._internal import flow_cancel, run_history
+from oxtask._internal import flow_cancel, run_ends, run_history
 from oxtask._internal.ids import new_id, to_uuid
 from oxtask._internal.run_packing import copied
 from oxtask._internal.state import State, engine_state
@@ -194,6 +194,8 @@ def _entered(run: RunLog[Any], state: State[Any], *, force: bool) -> Orchestrati
         store.put_task_run(run)
     else:
         store.put_flow_run(run)
+    if run_history.is_over(run):
+        run_ends.tell(record.id.int)
     return _accepted(entered)
 
 

@@ -1,7 +1,8 @@
 """Where the arguments of runs come from.
 
-Futures and states say themselves which run they belong to. What a run returned is remembered only
-while every run is recorded: see `oxtask._internal.run_history`.
+Futures and states say themselves which run they belong to: this is known of every run, and worked
+out when somebody looks. What a run returned as a plain value is remembered only while every run is
+recorded (see `oxtask._internal.run_history`), and not with ``tasks.track_inputs`` switched off.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
 from oxtask._internal.result_links import Link, ResultLinks, RunType, is_trackable
-from oxtask._internal.run_inputs import FlowRunResult, RunInput, Sources, TaskRunResult
+from oxtask._internal.run_inputs import FlowRunResult, RunInput, Sources, TaskRunResult, distinct
 from oxtask._internal.state import is_state
 from oxtask.context import FlowRunContext
 
@@ -87,9 +88,25 @@ def sources_in(names: Iterable[str], parameters: Mapping[str, Any], wait_for: An
         runs = _runs_in(parameters.get(name), links, under_way)
         if runs:
             found[name] = runs
-    if wait_for is not None:
+    if wait_for is not None and not _is_empty(wait_for):
         found["wait_for"] = _runs_in(wait_for, links, under_way)
     return Sources(names, found, under_way)
+
+
+def runs_in(value: Any, max_depth: int) -> set[RunInput]:
+    """Return the runs that something in a value comes from.
+
+    Args:
+        value: Any value.
+        max_depth: How many levels of collections are entered; negative for all.
+    """
+    context = FlowRunContext.get()
+    links = ResultLinks() if context is None else context.run_results
+    return set(distinct(_runs_by_walk(value, links, [], max_depth)))
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, (list, tuple, dict, set, frozenset)) and not value
 
 
 def given_names(task: TaskMachinery) -> tuple[str, ...]:
@@ -113,7 +130,7 @@ def _runs_in(
 
 
 def _runs_by_walk(
-    value: Any, links: ResultLinks, under_way: list[int | RunInput]
+    value: Any, links: ResultLinks, under_way: list[int | RunInput], max_depth: int = -1
 ) -> list[int | RunInput]:
     from oxtask.futures import Future  # noqa: PLC0415 - start-up time
     from oxtask.utilities.annotations import (  # noqa: PLC0415
@@ -138,7 +155,7 @@ def _runs_by_walk(
         if isinstance(item, _core.TaskRunFuture):
             runs.append(_known(item))
         elif isinstance(item, Future):
-            runs.append(TaskRunResult(id=item.task_run_id))
+            runs.append(item._source())
         elif is_state(item):
             details = item.state_details
             if details.task_run_id is not None:
@@ -155,7 +172,7 @@ def _runs_by_walk(
             if links and _is_long(item) and not _core.needs_resolving(item):
                 raise StopVisiting
 
-    visit_collection(value, visit, context={"annotations": ()})
+    visit_collection(value, visit, context={"annotations": ()}, max_depth=max_depth)
     return runs
 
 

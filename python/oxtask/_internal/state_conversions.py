@@ -22,7 +22,7 @@ from oxtask._internal.state_types import (
     StateDetails,
     StateType,
 )
-from oxtask._internal.text import short_repr
+from oxtask._internal.text import MAX_MESSAGE, MAX_REPORT, short_repr, shortened
 from oxtask.exceptions import TerminationSignal
 from oxtask.results import ResultRecord
 
@@ -207,11 +207,12 @@ def format_exception(exc: BaseException, tb: TracebackType | None = None) -> str
     if tb is not None:
         import traceback  # noqa: PLC0415 - start-up time
 
-        text = "".join(traceback.format_exception(kind, exc, tb)).rstrip("\n")
+        whole = "".join(traceback.format_exception(kind, exc, tb)).rstrip("\n")
+        text = shortened(whole, MAX_REPORT)
         return text.replace(f"{module}.{name}", name) if is_own else text
     full_name = name if is_own or module in ("builtins", "__main__") else f"{module}.{name}"
     try:
-        text = str(exc)
+        text = shortened(str(exc), MAX_MESSAGE)
     except Exception as error:  # noqa: BLE001 - the failure of a run must not hide behind its text
         text = f"<its text is not available: __str__ raised {type(error).__name__}>"
     return f"{full_name}: {text}" if text else full_name

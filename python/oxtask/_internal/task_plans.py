@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
 from oxtask._internal import functions, log_lines, plan_watch
-from oxtask._internal.task_runs import tracks_inputs
 from oxtask.utilities._binding import (
     POSITIONAL_ONLY,
     POSITIONAL_OR_KEYWORD,
@@ -107,7 +106,6 @@ def is_rich(task: TaskMachinery) -> bool:
         or log_lines.may_be_on(log_lines.DEBUG)
         # That an attempt is followed by another is a line of its own.
         or (task.retries and log_lines.may_be_on(log_lines.INFO))
-        or tracks_inputs()
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from oxtask._internal import run_ends
 from oxtask._internal.result_links import is_trackable
 from oxtask._internal.run_inputs import Sources
 from oxtask._internal.run_record import RunRecord
@@ -60,13 +61,6 @@ def run_id(number: int) -> UUID:
     return UUID(int=number)
 
 
-def tracks_inputs() -> bool:
-    """Tell whether it is recorded which runs arguments come from."""
-    from oxtask.settings import get_current_settings  # noqa: PLC0415 - start-up time
-
-    return bool(get_current_settings().tasks.track_inputs)
-
-
 class RunLog(Generic[RecordT]):
     """A record with the states it went through.
 
@@ -108,6 +102,8 @@ class RunLog(Generic[RecordT]):
             # In this order: a signal may come between the two, and the record has the last word.
             self.append(state)
             self.record.enter_state(state)
+            if run_ends.listeners:
+                run_ends.entered(self.record.id.int, state)
 
     def overrule(self, state: State[Any]) -> None:
         """Let a run that has ended enter a state that says what came of it afterwards."""

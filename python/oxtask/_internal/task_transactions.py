@@ -237,7 +237,8 @@ def failed(
         error: What it failed with.
         is_last: Whether no other attempt follows: that goes for the transaction around it, too.
     """
-    error = error or RuntimeError("the run did not complete")
+    if error is None:  # its truth is up to its class
+        error = RuntimeError("the run did not complete")
     if log is not None and log.kept is not None:
         kept = log.kept
         yield from kept.leave(error)

@@ -5,6 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 MAX_REPR = 200
+MAX_MESSAGE = 10_000
+"""How much of an exception's text is in the message of a state: states are kept by the thousand."""
+MAX_REPORT = 1_000_000
+"""How long a traceback may be as text."""
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return a text cut to ``limit`` characters, with its length if it was longer."""
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} long)"
 
 
 def short_repr(value: Any, limit: int = MAX_REPR) -> str:

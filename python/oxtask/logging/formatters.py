@@ -7,7 +7,7 @@ import os
 import traceback
 from typing import TYPE_CHECKING, Any, Literal
 
-from oxtask._internal.text import short_repr
+from oxtask._internal.text import MAX_REPORT, short_repr, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ def format_exception(error: BaseException) -> str:
                     part.stack = traceback.StackSummary.from_list(frames)
                 pending += (part.__cause__, part.__context__)
                 pending += getattr(part, "exceptions", None) or ()  # a group's, Python 3.11
-    return "".join(report.format()).rstrip("\n")
+    return shortened("".join(report.format()).rstrip("\n"), MAX_REPORT)
 
 
 class OxtaskFormatter(logging.Formatter):

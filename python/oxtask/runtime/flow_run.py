@@ -4,8 +4,8 @@ Attributes: ``id``, ``tags``, ``scheduled_start_time``, ``name``, ``flow_name``,
 ``parameters``, ``parent_flow_run_id``, ``root_flow_run_id``, ``run_count``, and, without meaning
 here, ``parent_deployment_id``, ``api_url``, ``ui_url`` and ``job_variables``.
 
-Outside of a flow, in the process of a run that was begun elsewhere, ``OXTASK__FLOW_RUN_ID`` says
-which run it is.
+Outside of a flow, ``OXTASK__FLOW_RUN_ID`` says which run it is; a run that is not under way in this
+process is looked up in its history, see `oxtask.get_client`.
 """
 
 from __future__ import annotations
@@ -21,30 +21,44 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from oxtask._internal.flow_runs import FlowRunning
     from oxtask.client.schemas.objects import FlowRun
-
-
-def _running() -> FlowRunning | None:
-    """Return the current run, if it is under way in this process."""
-    context = FlowRunContext.get()
-    if context is not None:
-        return live_runs.of(context.flow_run)
-    from uuid import UUID  # noqa: PLC0415 - start-up time
-
-    try:
-        run_id = get_id()
-        return None if run_id is None else live_runs.find(UUID(run_id))
-    except ValueError:  # what the environment says is no id
-        return None
 
 
 def _record() -> FlowRun | None:
     context = FlowRunContext.get()
-    if context is not None:
-        return context.flow_run
-    running = _running()
-    return None if running is None else running.record
+    return _known(get_id()) if context is None else context.flow_run
+
+
+def _known(run_id: Any) -> FlowRun | None:
+    """Return the record of a run: the run itself if it is under way, else what was kept of it."""
+    from oxtask._internal.ids import to_uuid  # noqa: PLC0415 - start-up time
+
+    try:
+        identifier = None if run_id is None else to_uuid(run_id, "run_id")
+    except ValueError:  # what the environment says is no id
+        return None
+    if identifier is None:
+        return None
+    running = live_runs.find(identifier)
+    if running is not None:
+        return running.record
+    from oxtask._internal import run_history  # noqa: PLC0415 - start-up time
+
+    run = run_history.flow_run(identifier.int)
+    return None if run is None else run.record
+
+
+def _caller(record: FlowRun | None) -> FlowRun | None:
+    """Return the record of the run in which the flow of another was called."""
+    running = live_runs.of(record)
+    if running is not None:
+        return running.parent
+    if record is None or record.parent_task_run_id is None:
+        return None
+    from oxtask._internal import run_history  # noqa: PLC0415 - start-up time
+
+    tracking = run_history.task_run(record.parent_task_run_id.int)
+    return None if tracking is None else _known(tracking.record.flow_run_id)
 
 
 def get_id() -> str | None:
@@ -85,8 +99,12 @@ def get_flow_name() -> str | None:
     context = FlowRunContext.get()
     if context is not None:
         return context.flow.name
-    running = _running()
-    return None if running is None else running.flow.name
+    record = _record()
+    if record is None:
+        return None
+    from oxtask._internal.flow_runs import flow_name  # noqa: PLC0415 - start-up time
+
+    return flow_name(record.flow_id)
 
 
 def get_flow_version() -> str | None:
@@ -106,17 +124,18 @@ def get_parameters() -> dict[str, Any]:
 
 def get_parent_flow_run_id() -> str | None:
     """Return the id of the run in which this flow was called."""
-    running = _running()
-    parent = None if running is None else running.parent
+    parent = _caller(_record())
     return None if parent is None else str(parent.id)
 
 
 def get_root_flow_run_id() -> str | None:
     """Return the id of the outermost run; a run that no flow has called is its own."""
-    record, running = _record(), _running()
-    while running is not None and running.parent is not None:
-        record, running = running.parent, live_runs.of(running.parent)
-    return get_id() if record is None else str(record.id)
+    record = _record()
+    if record is None:
+        return get_id()
+    while (parent := _caller(record)) is not None:
+        record = parent
+    return str(record.id)
 
 
 def get_run_count() -> int:

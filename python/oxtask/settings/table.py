@@ -59,6 +59,20 @@ class FlowsSettings(SettingsGroup):
     )
 
 
+class LoggingToAPISettings(SettingsGroup):
+    """Lines of run loggers that are kept, for clients to read."""
+
+    enabled: bool = declare(BOOLEAN, True, "Keep lines at all.")
+    max_log_size: int = declare(
+        COUNT, 1_000_000, "Bytes of UTF-8 from which on the text of a line is cut off."
+    )
+    when_missing_flow: str = declare(
+        one_of("warn", "error", "ignore"),
+        "warn",
+        "What is done about a line of a run logger that belongs to no run.",
+    )
+
+
 class LoggingSettings(SettingsGroup):
     """The `oxtask` logger."""
 
@@ -71,6 +85,7 @@ class LoggingSettings(SettingsGroup):
         BOOLEAN, False, "Log what `print` prints in a run that does not say."
     )
     colors: bool = declare(BOOLEAN, True, "Colour lines on a terminal.")
+    to_api: LoggingToAPISettings = group(LoggingToAPISettings)
 
 
 class HistorySettings(SettingsGroup):
@@ -156,7 +171,9 @@ class TasksSettings(SettingsGroup):
         BOOLEAN, False, "Compute and store anew, in tasks that do not say."
     )
     track_inputs: bool = declare(
-        BOOLEAN, False, "Record which runs arguments come from; read when a task is first used."
+        BOOLEAN,
+        True,
+        "While every run is recorded, know plain values by the run that returned them.",
     )
     runner: TasksRunnerSettings = group(TasksRunnerSettings)
 

@@ -13,7 +13,15 @@ from oxtask.settings import reload_settings, temporary_settings
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["assert_does_not_warn", "exceptions_equal", "oxtask_test_harness"]
+    from oxtask.client.orchestration import OxtaskClient
+    from oxtask.client.schemas.objects import FlowRun
+
+__all__ = [
+    "assert_does_not_warn",
+    "exceptions_equal",
+    "get_most_recent_flow_run",
+    "oxtask_test_harness",
+]
 
 _HOME = "OXTASK_HOME"
 
@@ -83,3 +91,37 @@ def assert_does_not_warn(ignore_warnings: list[type[Warning]] | None = None) -> 
         except Warning as warning:
             msg = f"Warning was raised: {type(warning).__name__}: {warning}"
             raise AssertionError(msg) from warning
+
+
+async def get_most_recent_flow_run(
+    client: OxtaskClient | None = None, flow_name: str | None = None
+) -> FlowRun:
+    """Return the record of the flow run that was made last.
+
+    Args:
+        client: Not used: all clients know the same runs.
+        flow_name: The name of the flow; by default runs of all flows count.
+
+    Raises:
+        ObjectNotFound: If there is none.
+
+    >>> import asyncio
+    >>> from oxtask import flow
+    >>> @flow(name="first", flow_run_name="mine")
+    ... def main():
+    ...     pass
+    >>> main()
+    >>> asyncio.run(get_most_recent_flow_run(flow_name="first")).name
+    'mine'
+    """
+    from oxtask._internal import run_queries  # noqa: PLC0415 - the history is imported on first use
+    from oxtask._internal.flow_runs import flow_id  # noqa: PLC0415
+    from oxtask.exceptions import ObjectNotFound  # noqa: PLC0415
+
+    del client
+    wanted = None if flow_name is None else {"flow_id": {"any_": [flow_id(flow_name)]}}
+    runs = run_queries.read_flow_runs(wanted, None, "EXPECTED_START_TIME_DESC", 1, 0)
+    if not runs:
+        kind = "flow" if flow_name is None else f"flow {flow_name!r}"
+        raise ObjectNotFound(f"No run of a {kind} is known in this process. Call the flow first.")
+    return runs[0]

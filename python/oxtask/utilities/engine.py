@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from oxtask._internal import inputs, tracking
+from oxtask._internal import inputs, run_history, run_sources
 from oxtask._internal.result_links import UNTRACKABLE_TYPES, RunType, link_of, link_result
 from oxtask.exceptions import OxtaskException
 from oxtask.utilities.collections import visit_collection
@@ -117,7 +117,7 @@ def collect_task_run_inputs_sync(
         max_depth: How many levels of collections are entered; negative for all.
     """
     del future_cls
-    return set(tracking.sources_of(expr, max_depth))
+    return run_sources.runs_in(expr, max_depth)
 
 
 async def collect_task_run_inputs(expr: Any, max_depth: int = -1) -> set[TaskRunInput]:
@@ -127,7 +127,7 @@ async def collect_task_run_inputs(expr: Any, max_depth: int = -1) -> set[TaskRun
         expr: Any value, or collection of values.
         max_depth: How many levels of collections are entered; negative for all.
     """
-    return set(tracking.sources_of(expr, max_depth))
+    return run_sources.runs_in(expr, max_depth)
 
 
 def get_state_for_result(obj: Any) -> tuple[State[Any], RunType] | None:
@@ -140,7 +140,7 @@ def get_state_for_result(obj: Any) -> tuple[State[Any], RunType] | None:
         ``None`` outside of a flow run, and for an object that was not linked in it.
     """
     link = link_of(obj)
-    return None if link is None else (link.state, link.run_type)
+    return None if link is None else (run_history.state_of(link), link.run_type)
 
 
 def link_state_to_result(state: State[Any], result: Any, run_type: RunType) -> None:
