@@ -588,6 +588,10 @@ class Envelope:
         """From when on it no longer counts, in nanoseconds."""
 
     @property
+    def took_seconds(self) -> float | None:
+        """How long the value took to compute, if the core has measured it."""
+
+    @property
     def metadata(self) -> bytes:
         """What names the serializer, if one has written the payload."""
 

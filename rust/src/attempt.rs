@@ -108,7 +108,7 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
     }
     begin_retry(group, index, attempt);
     let mut by_engine = spec.rich;
-    let mut key = None;
+    let mut missing = None;
     if let Some(cache) = &spec.cache {
         match cache.find(py, group.id(index), spec.shape, &input) {
             Found::Value(value) => {
@@ -116,7 +116,7 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
                 let value = Some(value.unbind());
                 return settle(py, group, index, attempt, Outcome::Cached, value);
             }
-            Found::Nothing(own) => key = Some(own),
+            Found::Nothing(own) => missing = Some(own),
             Found::Unknown => by_engine = true,
         }
     }
@@ -135,9 +135,9 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
         if by_engine {
             return drive(py, spec, &run, &input);
         }
-        match (&spec.cache, key) {
-            (Some(cache), Some(key)) => {
-                cache.keep(py, &run, key, || plain(py, spec, &run, &input, seat))
+        match (&spec.cache, &missing) {
+            (Some(cache), Some(missing)) => {
+                cache.keep(py, &run, missing, || plain(py, spec, &run, &input, seat))
             }
             _ => plain(py, spec, &run, &input, seat),
         }

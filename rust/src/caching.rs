@@ -73,9 +73,16 @@ pub(crate) struct Cache {
 pub(crate) enum Found<'py> {
     Value(Bound<'py, PyAny>),
     /// Nothing under this key.
-    Nothing(Arc<str>),
+    Nothing(Missing),
     /// It is for the Python engine to find out.
     Unknown,
+}
+
+/// What there was nothing for.
+pub(crate) struct Missing {
+    key: Arc<str>,
+    /// [`Pack::stamp`] before it was looked for.
+    stamp: Option<u32>,
 }
 
 /// Who makes the value of a run.
@@ -137,14 +144,16 @@ impl Cache {
         let Some(key) = self.key(py, run_id, shape, input)? else { return Ok(Found::Unknown) };
         let keyed = clock::now();
         costs.hashed(keyed.saturating_sub(began));
-        let found = self.pack.get().lookup(py, &key)?;
+        let pack = self.pack.get();
+        let stamp = pack.stamp(py, &key);
+        let found = pack.lookup(py, &key)?;
         costs.read(clock::now().saturating_sub(keyed));
         Ok(match found {
             Some((value, cost)) => {
                 costs.hit(py, cost);
                 Found::Value(value)
             }
-            None => Found::Nothing(key.into()),
+            None => Found::Nothing(Missing { key: key.into(), stamp }),
         })
     }
 
@@ -155,12 +164,14 @@ impl Cache {
         &self,
         py: Python<'py>,
         run: &Run,
-        key: &Arc<str>,
+        missing: &Missing,
     ) -> PyResult<Turn<'py>> {
+        let (pack, key) = (self.pack.get(), &missing.key);
         loop {
             let lead = flights::lead(py, key)?;
             // Whoever led until now has stored the value, unless he failed.
-            if let Some((value, cost)) = self.pack.get().lookup(py, key)? {
+            let is_as_before = missing.stamp.is_some() && pack.stamp(py, key) == missing.stamp;
+            if !is_as_before && let Some((value, cost)) = pack.lookup(py, key)? {
                 self.caching.get().costs.get().hit(py, cost);
                 return Ok(Turn::Made(value));
             }
@@ -207,11 +218,11 @@ impl Cache {
         &self,
         py: Python<'_>,
         run: &Bound<'_, Run>,
-        key: Arc<str>,
+        missing: &Missing,
         body: impl FnOnce() -> Ended,
     ) -> Ended {
         // Dropped when the value is stored.
-        let _flight = match self.turn(py, run.get(), &key) {
+        let _flight = match self.turn(py, run.get(), missing) {
             Ok(Turn::Made(value)) => return Ended::Done(Outcome::Cached, Some(value.unbind())),
             Ok(Turn::Own(flight)) => flight,
             Err(error) => return Ended::Done(Outcome::Crashed, Some(exception(py, error))),
@@ -219,7 +230,7 @@ impl Cache {
         let began = clock::now();
         let ended = body();
         let Ended::Done(Outcome::Completed, Some(value)) = ended else { return ended };
-        match self.store(py, run, &key, began, value.bind(py)) {
+        match self.store(py, run, missing, began, value.bind(py)) {
             None => Ended::Done(Outcome::Completed, Some(value)),
             Some(otherwise) => otherwise,
         }
@@ -230,12 +241,12 @@ impl Cache {
         &self,
         py: Python<'py>,
         run: &Bound<'py, Run>,
-        key: &str,
+        missing: &Missing,
         began: u64,
         answer: Answer<'py>,
     ) -> Answer<'py> {
         let (Ok(value), (Outcome::Completed, _)) = &answer else { return answer };
-        match self.store(py, run, key, began, value) {
+        match self.store(py, run, missing, began, value) {
             Some(Ended::Done(outcome, Some(error))) if !outcome.has_value() => {
                 let error = error.into_bound(py);
                 (Err(PyErr::from_value(error.clone())), (outcome, error))
@@ -249,7 +260,7 @@ impl Cache {
         &self,
         py: Python<'_>,
         run: &Bound<'_, Run>,
-        key: &str,
+        missing: &Missing,
         began: u64,
         value: &Bound<'_, PyAny>,
     ) -> Option<Ended> {
@@ -264,7 +275,7 @@ impl Cache {
         let ended = clock::now();
         let took = ended.saturating_sub(began);
         let expires = caching.expiration.map(|span| clock::wall().saturating_add(span));
-        let stored = self.pack.get().keep(py, key, value, expires, took);
+        let stored = self.pack.get().keep(py, &missing.key, value, expires, took);
         caching.costs.get().wrote(py, clock::now().saturating_sub(ended), took);
         stored.err().map(|error| refused(py, run, value, error))
     }

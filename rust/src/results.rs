@@ -114,6 +114,11 @@ impl Pack {
         }
     }
 
+    /// A number that changes when something is stored under a key; `None` if that cannot be told.
+    pub(crate) fn stamp(&self, py: Python<'_>, key: &str) -> Option<u32> {
+        self.pack(py).ok()?.stamp(key)
+    }
+
     /// Stores a value under a key. `expires` is a Unix time, `took` the time it took to compute, in nanoseconds.
     pub(crate) fn keep(
         &self,

@@ -122,11 +122,11 @@ fn call<'py>(
         Some(kwargs) => PyTuple::new(py, [args.as_any(), kwargs.as_any()])?.into_any(),
         None => args.clone().into_any(),
     };
-    let mut key = None;
+    let mut missing = None;
     if let Some(cache) = &group.work.cache {
         match cache.find(py, group.id(0), group.work.shape, &input) {
             Found::Value(value) => return Ok(Some(value)),
-            Found::Nothing(own) => key = Some(own),
+            Found::Nothing(own) => missing = Some(own),
             Found::Unknown => return Ok(None),
         }
     }
@@ -142,14 +142,14 @@ fn call<'py>(
         Err(error) => verdict::judge_direct(py, &run, Err(error)),
     };
     let (answer, ended) = context::within(py, None, run.as_any(), || {
-        let Some((cache, key)) = group.work.cache.as_ref().zip(key) else {
+        let Some((cache, missing)) = group.work.cache.as_ref().zip(missing) else {
             return body();
         };
-        match cache.turn(py, run.get(), &key) {
+        match cache.turn(py, run.get(), &missing) {
             Ok(Turn::Made(value)) => (Ok(value.clone()), (Outcome::Cached, value)),
             Ok(Turn::Own(_flight)) => {
                 let began = clock::now();
-                cache.keep_direct(py, &run, &key, began, body())
+                cache.keep_direct(py, &run, &missing, began, body())
             }
             Err(error) => verdict::judge_direct(py, &run, Err(error)),
         }

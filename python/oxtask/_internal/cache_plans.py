@@ -36,7 +36,7 @@ def parts_of(task: TaskMachinery) -> dict[str, Any] | None:
         or task.result_serializer is not None
         or not task.cache_result_in_memory
         or any(getattr(policy, name, None) is not None for name in _APART)
-        or log_lines.is_on(log_lines.INFO)
+        or log_lines.may_be_on(log_lines.INFO)
     ):
         return None
     from oxtask._internal.keys_plans import key_plan_of  # noqa: PLC0415 - start-up time

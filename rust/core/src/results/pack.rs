@@ -227,6 +227,11 @@ impl Pack {
         Ok(found)
     }
 
+    /// A number that changes when something is stored under a key, in any process; `None` while that happens.
+    pub fn stamp(&self, key: &str) -> Option<u32> {
+        self.generations.settled(id_of(key))
+    }
+
     /// Whether there is a record that counts, as far as can be told without reading it.
     pub fn contains(&self, key: &str, now: u64) -> Result<bool, PackError> {
         let lease = self.connections.lease(Patience::Waits)?;
