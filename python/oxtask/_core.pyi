@@ -485,7 +485,8 @@ class Caching:
         keys: KeyPlan,
         receiver: Any,
         expiration: int | None,
-        open: Callable[[], Any],
+        open: Callable[[Any], Any],
+        inherits: bool,
         costs: Costs,
     ) -> Caching: ...
 

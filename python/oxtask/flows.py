@@ -119,6 +119,10 @@ class Flow(Generic[P, R_co]):
         # The attributes of another object, such as a task, would get in the way of ours.
         update_wrapper(self, fn, updated=("__dict__",) if isinstance(fn, FunctionType) else ())
         self.__dict__.update(checked)
+        if self.persist_result:
+            from oxtask._internal import plan_watch  # noqa: PLC0415 - start-up time
+
+            plan_watch.expect_kept(self)
         if log_prints:
             from oxtask._internal import plan_watch  # noqa: PLC0415 - start-up time
 

@@ -111,13 +111,17 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
     let mut missing = None;
     if let Some(cache) = &spec.cache {
         match cache.find(py, group.id(index), spec.shape, &input) {
-            Found::Value(value) => {
+            Err(error) => {
+                let error = Some(exception(py, error));
+                return settle(py, group, index, attempt, Outcome::Crashed, error);
+            }
+            Ok(Found::Value(value)) => {
                 drop(input);
                 let value = Some(value.unbind());
                 return settle(py, group, index, attempt, Outcome::Cached, value);
             }
-            Found::Nothing(own) => missing = Some(own),
-            Found::Unknown => by_engine = true,
+            Ok(Found::Nothing(own)) => missing = Some(own),
+            Ok(Found::Unknown) => by_engine = true,
         }
     }
     let mut run = Run::new(Arc::clone(group), index, attempt, seat, Some(input.clone().unbind()));
@@ -231,7 +235,7 @@ pub(crate) fn coroutine<'py>(
     input: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let function = &spec.plan.get().function;
-    if spec.rich {
+    if spec.is_rich_on_loops() {
         let (args, kwargs) = arguments(py, spec.shape, input)?;
         let engine = python::engine(py)?.getattr("arun_attempt")?.unbind();
         let all = PyTuple::new(py, [run.as_any(), args.as_any(), kwargs.as_any()])?;

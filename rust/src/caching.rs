@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use oxtask_core::group::Outcome;
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
@@ -31,24 +32,28 @@ pub(crate) struct Caching {
     receiver: Option<Py<PyAny>>,
     /// In nanoseconds, how long a result counts.
     expiration: Option<u64>,
-    /// Returns the pack that code here stores results in, what that decides for the runs inside, and what of the flow
-    /// run takes part in keys; `None` if the Python engine must make the runs.
+    /// Asked with what the runs around have decided. Returns the pack that code here stores results in, what that
+    /// decides for the runs inside, and what of the flow run takes part in keys; `None` if the Python engine must make
+    /// the runs.
     open: Py<PyAny>,
+    /// It is up to the runs around whether results are kept.
+    inherits: bool,
     costs: Py<Costs>,
 }
 
 #[pymethods]
 impl Caching {
     #[new]
-    #[pyo3(signature = (*, keys, receiver, expiration, open, costs))]
+    #[pyo3(signature = (*, keys, receiver, expiration, open, inherits, costs))]
     fn new(
         keys: Py<KeyPlan>,
         receiver: Option<Py<PyAny>>,
         expiration: Option<u64>,
         open: Py<PyAny>,
+        inherits: bool,
         costs: Py<Costs>,
     ) -> Self {
-        Self { keys, receiver, expiration, open, costs }
+        Self { keys, receiver, expiration, open, inherits, costs }
     }
 
     #[allow(clippy::needless_pass_by_value)] // the signature that PyO3 asks for
@@ -95,16 +100,34 @@ pub(crate) enum Turn<'py> {
 
 /// Whether runs made here need the Python engine, and else what they use of the cache.
 pub(crate) fn open(py: Python<'_>, plan: &Plan, rich: bool) -> (bool, Option<Box<Cache>>) {
-    let Some(caching) = plan.caching.as_ref().filter(|_| !rich) else { return (rich, None) };
+    if rich {
+        return (true, None);
+    }
+    let variables = context::variables(py);
+    let around = context::get(py, &variables.keeping).filter(|around| !around.is_none());
+    let caching = match (&plan.caching, &around) {
+        (None, None) => return (false, None),
+        (Some(caching), None) if caching.get().inherits => return (false, None),
+        // Something is decided that the core knows nothing of, or a transaction is open.
+        (None, Some(_)) => return (true, None),
+        (Some(_), Some(around)) if around.is_exact_instance_of::<PyTuple>() => return (true, None),
+        // The body of a run is always in a transaction.
+        (Some(_), _) if context::get(py, &variables.run).is_some() => return (true, None),
+        (Some(caching), _) => caching,
+    };
     // What goes wrong here, goes wrong in the engine too.
-    match opened(py, caching) {
+    match opened(py, caching, around) {
         Ok(Some(cache)) => (false, Some(Box::new(cache))),
         _ => (true, None),
     }
 }
 
-fn opened(py: Python<'_>, caching: &Py<Caching>) -> PyResult<Option<Cache>> {
-    let answer = caching.get().open.bind(py).enter(())?;
+fn opened<'py>(
+    py: Python<'py>,
+    caching: &Py<Caching>,
+    around: Option<Bound<'py, PyAny>>,
+) -> PyResult<Option<Cache>> {
+    let answer = caching.get().open.bind(py).enter((around,))?;
     if answer.is_none() {
         return Ok(None);
     }
@@ -120,15 +143,18 @@ fn opened(py: Python<'_>, caching: &Py<Caching>) -> PyResult<Option<Cache>> {
 }
 
 impl Cache {
-    /// Looks for the value of a run.
+    /// Looks for the value of a run; an error is what tears down whoever asks.
     pub(crate) fn find<'py>(
         &self,
         py: Python<'py>,
         run_id: u128,
         shape: Shape,
         input: &Bound<'py, PyAny>,
-    ) -> Found<'py> {
-        self.search(py, run_id, shape, input).unwrap_or(Found::Unknown)
+    ) -> PyResult<Found<'py>> {
+        match self.search(py, run_id, shape, input) {
+            Err(error) if error.is_instance_of::<PyException>(py) => Ok(Found::Unknown),
+            found => found,
+        }
     }
 
     fn search<'py>(

@@ -6,7 +6,6 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use oxtask_core::pool::Lane;
 
 use crate::caching::Caching;
-use crate::context;
 
 /// How the body is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,12 +110,10 @@ impl Plan {
         self.retries > 0 || self.is_rich(py)
     }
 
-    /// Whether runs made here need the Python engine; hooks may have been appended since the plan was made.
+    /// Whether all runs need the Python engine; hooks may have been appended since the plan was made.
     #[inline]
     pub(crate) fn is_rich(&self, py: Python<'_>) -> bool {
-        self.rich
-            || self.hooks.iter().any(|hooks| !hooks.bind(py).is_empty())
-            || context::get(py, &context::variables(py).keeping).is_some()
+        self.rich || self.hooks.iter().any(|hooks| !hooks.bind(py).is_empty())
     }
 
     pub(crate) fn lane(&self) -> Lane {

@@ -62,6 +62,13 @@ pub(crate) enum Note {
     Sources(Py<PyAny>),
 }
 
+impl Spec {
+    /// Whether async runs need the Python engine: those that have not been found in the cache do.
+    pub(crate) fn is_rich_on_loops(&self) -> bool {
+        self.rich || self.cache.is_some()
+    }
+}
+
 impl Work for Spec {
     type Input = Py<PyAny>;
     type Output = Py<PyAny>;

@@ -124,7 +124,7 @@ fn call<'py>(
     };
     let mut missing = None;
     if let Some(cache) = &group.work.cache {
-        match cache.find(py, group.id(0), group.work.shape, &input) {
+        match cache.find(py, group.id(0), group.work.shape, &input)? {
             Found::Value(value) => return Ok(Some(value)),
             Found::Nothing(own) => missing = Some(own),
             Found::Unknown => return Ok(None),
@@ -168,9 +168,10 @@ pub(crate) fn begin_direct<'py>(
 ) -> PyResult<Bound<'py, Run>> {
     let py = task.py();
     let plan = TaskBase::plan(task)?;
+    let (rich, cache) = caching::open(py, plan.get(), plan.get().is_call_rich(py));
     let spec = Spec {
         task: task.clone().into_any().unbind(),
-        rich: plan.get().is_call_rich(py) || plan.get().caching.is_some(),
+        rich: rich || cache.is_some(),
         plan,
         context: Some(context::snapshot(py)?),
         shape: Shape::ArgsKwargs,

@@ -33,7 +33,7 @@ def seen(opened):
 
 def left():
     files = [name for _, _, names in os.walk(f"{folder}/files") for name in names]
-    return len(files) + len(os.listdir(f"{folder}/new"))
+    return len(files) + sum(1 for _ in Path(f"{folder}/new").iterdir())
 
 
 def kill_at(number):

@@ -27,9 +27,7 @@ def parts_of(task: TaskMachinery) -> dict[str, Any] | None:
     """Return what a `_core.Caching` of a task is made of; ``None`` if the engine caches it."""
     policy = task.cache_policy
     if (
-        not task.persist_result
-        or policy is None
-        or task.isasync
+        policy is None
         or task.isgenerator
         or task.refresh_cache
         or task.result_storage is not None
@@ -49,35 +47,44 @@ def parts_of(task: TaskMachinery) -> dict[str, Any] | None:
     return {
         "keys": keys,
         "expiration": None if span is None else max(0, round(span.total_seconds() * 1e9)),
-        "open": _opener(needs_flow=needs_flow, refreshes=task.refresh_cache),
+        "open": _opener(task, needs_flow=needs_flow),
+        "inherits": task.persist_result is None,
         "costs": cache_costs.costs_of(task),
     }
 
 
-def _opener(*, needs_flow: bool, refreshes: bool | None) -> Callable[[], Any]:
-    """Return a function that the core calls when runs are made: it returns their pack.
+def _opener(task: TaskMachinery, *, needs_flow: bool) -> Callable[[Keeping | None], Any]:
+    """Return a function that the core calls when runs are made: it returns where they store results.
 
     With it comes what of the flow run takes part in keys, if something does. It returns ``None`` if
     the engine must make the runs.
     """
-    known: list[Any] = [None, None]  # settings, and what follows from them
+    known: list[Any] = [None, None, None]  # settings, what is decided around, and what follows
+    persists, refreshes = task.persist_result, task.refresh_cache
 
-    def opened() -> Any:
+    def opened(around: Keeping | None) -> Any:
         settings = get_current_settings()
-        if settings is not known[0]:
-            known[:] = settings, _place_of(settings, refreshes)
-        place = known[1]
+        if settings is not known[0] or around is not known[1]:
+            known[:] = settings, around, _place_of(settings, persists, refreshes)
+        place = known[2]
         return (*place, *_of_flow()) if needs_flow and place is not None else place
 
     return opened
 
 
-def _place_of(settings: Settings, refreshes: bool | None) -> tuple[_core.Pack, Keeping] | None:
-    if refreshes is None and settings.tasks.refresh_cache:
-        return None
+def _place_of(
+    settings: Settings, persists: bool | None, refreshes: bool | None
+) -> tuple[_core.Pack, Keeping] | None:
     outer = keeping.current()
-    pack = outer.store._pack
-    return None if pack is None else (pack, Keeping(True, lambda: outer.store))
+    if persists is None:
+        persists = settings.tasks.default_persist_result
+    if persists is None:
+        persists = outer.persists
+    if not persists or (refreshes is None and settings.tasks.refresh_cache):
+        return None
+    store = outer.plain_store
+    pack = store._pack
+    return None if pack is None else (pack, Keeping(True, lambda: store))
 
 
 def _of_flow() -> tuple[str | None, dict[str, Any] | None]:

@@ -1,7 +1,7 @@
 """Whether the results of runs are kept, and in which store: what the runs around have decided.
 
-`_core.current_keeping` holds a `Keeping` in the runs that have decided something, and is set inside
-transactions too: there no run is left to the core alone.
+`_core.current_keeping` holds a `Keeping` in the runs that have decided something. Inside of a
+transaction that, or ``None``, stands in a tuple: there no run is left to the core alone.
 """
 
 from __future__ import annotations
@@ -60,15 +60,28 @@ class Keeping:
         ):
             own: ResultStore = self.store.update_for_task(task, _sync=True)
             return own
+        return self.plain_store
+
+    @property
+    def plain_store(self) -> ResultStore:
+        """The store for the runs of tasks that have no say of their own."""
         if self._for_tasks is None:
-            self._for_tasks = self.store.update_for_task(task, _sync=True)
+            from oxtask.filesystems import NullFileSystem  # noqa: PLC0415 - start-up time
+
+            store = self.store
+            if isinstance(store.metadata_storage, NullFileSystem):
+                store = store.model_copy(update={"metadata_storage": None})
+            self._for_tasks = store
         return self._for_tasks
 
 
 def current() -> Keeping:
     """Return what the runs around have decided; outside of runs it is up to the settings."""
-    found: Keeping | None = _core.current_keeping.get(None)
-    return found or _of_settings()
+    found: Any = _core.current_keeping.get(None)
+    if type(found) is tuple:
+        found = found[0]
+    own: Keeping = _of_settings() if found is None else found
+    return own
 
 
 def is_decided() -> bool:

@@ -29,6 +29,9 @@ all that is done with the set is a single call into C, so it needs no lock."""
 _flows_with_prints: set[ref[Flow[..., Any]]] = set()
 """The flows that log prints. While there is one, tasks ask the flow they run in."""
 
+_flows_that_keep: set[ref[Flow[..., Any]]] = set()
+"""The flows in which results are kept. While there is one, the core caches the runs of any task."""
+
 _settings_with_prints: list[Settings] = []
 """The settings that hold somewhere and say that prints are logged."""
 
@@ -66,6 +69,18 @@ def prints_may_be_logged() -> bool:
     return bool(
         _flows_with_prints or _settings_with_prints or get_current_settings().logging.log_prints
     )
+
+
+def expect_kept(flow: Flow[..., Any]) -> None:
+    """Take note of a flow in which results are kept."""
+    if not _flows_that_keep:
+        forget()
+    _flows_that_keep.add(ref(flow, _flows_that_keep.discard))
+
+
+def flows_may_keep() -> bool:
+    """Tell whether there is a flow in which results are kept."""
+    return bool(_flows_that_keep)
 
 
 def results_may_be_kept() -> bool:

@@ -120,7 +120,9 @@ def _line_of_completed_runs() -> Callable[[_core.Run, Any], None] | None:
 
 def cache_parts(task: TaskMachinery) -> dict[str, Any] | None:
     """Return what the core needs to cache the runs of a task; ``None`` if it does not."""
-    if not task.persist_result:
+    if task.persist_result is False or (
+        task.persist_result is None and not plan_watch.flows_may_keep()
+    ):
         return None
     from oxtask._internal.cache_plans import parts_of  # noqa: PLC0415 - start-up time
 

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use super::{Progress, RunTask, TASKS, schedule};
 use crate::attempt::Ready;
 use crate::boundary::{self, Enter, Sent};
+use crate::caching::Found;
 use crate::loops::{self, Seat};
 use crate::run::{self, Run, Runs};
 use crate::verdict::{self, Ended};
@@ -31,6 +32,14 @@ pub(crate) fn start(
         return false;
     };
     attempt::begin_retry(group, index, attempt);
+    if let Some(cache) = &group.work.cache
+        && let Ok(Found::Value(value)) =
+            cache.find(py, group.id(index), group.work.shape, &ready.input)
+    {
+        let value = Some(value.unbind());
+        attempt::settle(py, group, index, attempt, Outcome::Cached, value);
+        return false;
+    }
     match prepare(py, seat, pool, group, index, attempt, ready) {
         Ok(task) => {
             resume(py, &task, None);
@@ -182,9 +191,10 @@ fn end(py: Python<'_>, task: &Bound<'_, RunTask>, result: PyResult<Bound<'_, PyA
     let run = this.run.bind(py);
     let held = run.get();
     let spec = &held.group.work;
-    let ended =
-        context::enter(py, this.context.bind(py), || verdict::ended(py, spec.rich, run, result))
-            .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(error::object(py, error))));
+    let ended = context::enter(py, this.context.bind(py), || {
+        verdict::ended(py, spec.is_rich_on_loops(), run, result)
+    })
+    .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(error::object(py, error))));
     let (suspended, callbacks) = {
         let mut progress = this.progress.lock();
         progress.done = true;

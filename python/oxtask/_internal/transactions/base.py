@@ -341,8 +341,9 @@ class BaseTransaction:
         self._is_entered = True
         if is_shown:
             self._token = _current.set(self)
-            if _core.current_keeping.get(None) is None:
-                self._keeping_token = _core.current_keeping.set(False)
+            before = _core.current_keeping.get(None)
+            if type(before) is not tuple:
+                self._keeping_token = _core.current_keeping.set((before,))
 
     async def _begin(self, calls: Calls) -> None:
         store, key = self.store, self.key
@@ -424,17 +425,15 @@ class BaseTransaction:
 
     def _hide(self) -> None:
         """Let the context be as it was before."""
-        for name, variable, before in (
-            ("_token", _current, self._parent),
-            ("_keeping_token", _core.current_keeping, None),
-        ):
+        for name, variable in (("_token", _current), ("_keeping_token", _core.current_keeping)):
             token = getattr(self, name)
             setattr(self, name, None)
             if token is not None:
                 try:
                     variable.reset(token)
                 except ValueError:  # left in another context than entered: a fixture, a generator
-                    variable.set(before)
+                    before = token.old_value
+                    variable.set(None if before is token.MISSING else before)
 
     async def _is_adopted(self, calls: Calls) -> bool:
         """Leave the rest to the parent, if it has one that can still see to it."""
