@@ -11,6 +11,7 @@ import faulthandler
 import json
 import os
 import sys
+from pathlib import Path
 
 from oxtask._core import Pack
 from oxtask.exceptions import ResultStoreError

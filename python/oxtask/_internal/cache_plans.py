@@ -54,7 +54,7 @@ def parts_of(task: TaskMachinery) -> dict[str, Any] | None:
 
 
 def _opener(task: TaskMachinery, *, needs_flow: bool) -> Callable[[Keeping | None], Any]:
-    """Return a function that the core calls when runs are made: it returns where they store results.
+    """Return a function that the core asks, when runs are made, where they store results.
 
     With it comes what of the flow run takes part in keys, if something does. It returns ``None`` if
     the engine must make the runs.
