@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from oxtask._core import seal_record
 from oxtask._internal.storage import signing
 from oxtask._internal.storage.keys import normal_key
 from oxtask._internal.storage.packs import pack_in
 from oxtask._internal.storage.record_format import MAGIC, RAW
+from oxtask.settings import get_current_settings
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -26,11 +27,17 @@ class PackedBackend:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
+        self._known: tuple[Any, Any] = (None, None)
 
     @property
     def pack(self) -> Pack:
         """The pack, which is opened when it is used."""
-        return pack_in(self.folder)
+        settings = get_current_settings()
+        known, pack = self._known
+        if known is not settings:
+            pack = pack_in(self.folder)
+            self._known = settings, pack
+        return pack  # type: ignore[no-any-return]
 
     def normal(self, key: str) -> str:
         """Return the normal form of a key, which may be what `location` gave."""

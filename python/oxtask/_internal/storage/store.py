@@ -360,13 +360,16 @@ class ResultStore(StoreLocks):
     @property
     def _pack(self) -> Pack | None:
         """The pack, if all that this store does is to keep values in it and to look them up."""
-        is_plain_store = (
-            self.lock_manager is None
-            and self.metadata_storage is None
-            and isinstance(self._backend, PackedBackend)
-            and self.serializer == PickleSerializer()
-        )
-        return self._backend.pack if is_plain_store else None  # type: ignore[attr-defined]
+        if self.lock_manager is not None or self.metadata_storage is not None:
+            return None
+        backend = self._backend
+        if not isinstance(backend, PackedBackend):
+            return None
+        known = self.__dict__.get("_known_plain")
+        if known is None or known[0] is not self.serializer:
+            known = self.serializer, self.serializer == PickleSerializer()
+            self.__dict__["_known_plain"] = known
+        return backend.pack if known[1] else None
 
     def _read(self, key: str) -> ResultRecord[Any]:
         if self._heads is self._backend and isinstance(self._backend, PackedBackend):
