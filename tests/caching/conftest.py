@@ -8,7 +8,8 @@ from oxtask.settings import temporary_settings
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path):
+def home(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # storages may be relative folders
     with temporary_settings({"home": tmp_path / "home"}):
         yield tmp_path / "home"
 

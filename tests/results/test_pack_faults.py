@@ -119,17 +119,20 @@ def test_a_full_disk_is_an_error_and_the_next_write_succeeds(home):
     for key, size in (("large", 3 << 20), ("small", 10)):
         store.write("old", key=key)
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        database = (home / "storage" / "results.db-wal").stat().st_size
-        resource.setrlimit(resource.RLIMIT_FSIZE, (min(1 << 20, database), hard))
+        log = (home / "storage" / "results.db-wal").stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (min(1 << 20, log), hard))
+        last: object = "old"
         try:
             with pytest.raises(ResultStoreError) as caught:
-                for turn in range(3):  # the log has room for a while
-                    store.write(os.urandom(size) + bytes(turn), key=key)
+                for _ in range(10_000):  # the log has room for a while
+                    value = os.urandom(size)
+                    store.write(value, key=key)
+                    last = value
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
         assert caught.value.errno == errno.EFBIG
         assert caught.value.filename.startswith(str(home / "storage"))
-        assert store.read(key).result == "old"
+        assert store.read(key).result == last
         assert list((home / "storage" / "new").iterdir()) == []
         store.write("new", key=key)
         assert store.read(key).result == "new"
