@@ -83,36 +83,37 @@ class Guard:
     def __init__(self, path: str) -> None:
         self.path = path
         self.descriptor: int | None = None
-
-    def is_there(self) -> bool:
-        """Tell whether the file is open, and still the one under its name."""
-        if self.descriptor is None:
-            return False
-        try:
-            found = os.stat(self.path)  # noqa: PTH116 - a string
-        except OSError:
-            return False
-        return os.path.samestat(found, os.fstat(self.descriptor))
+        self.identity: tuple[int, int] | None = None
 
     def open(self, *, make: bool) -> bool:
-        """Open the file, unless it is open; false if there is none and none is to be made.
+        """Open the file; false if there is none and none is to be made.
+
+        Nothing is done if it is open, and still the one under its name: ``identity`` tells which.
 
         Raises:
             ConfigurationError: If its folder is not this user's alone.
             OSError: If it cannot be opened.
         """
-        if self.is_there():
-            return True
+        try:
+            found = os.stat(self.path, follow_symlinks=False)  # noqa: PTH116 - a string
+        except FileNotFoundError:
+            if not make:
+                self.close()
+                return False
+        else:
+            if self.identity == (found.st_dev, found.st_ino):
+                return True
         self.close()
-        folder = os.path.dirname(self.path)  # noqa: PTH120 - a string
-        if make or os.path.lexists(self.path):
-            make_private(folder)
-            self.descriptor = open_private(self.path, os.O_CREAT)
-        return self.descriptor is not None
+        make_private(os.path.dirname(self.path))  # noqa: PTH120 - a string
+        self.descriptor = open_private(self.path, os.O_CREAT)
+        opened = os.fstat(self.descriptor)
+        self.identity = (opened.st_dev, opened.st_ino)
+        return True
 
     def __enter__(self) -> int:
         try:
-            self.open(make=True)
+            if self.descriptor is None:
+                self.open(make=True)
             descriptor = self.descriptor
             assert descriptor is not None
             ends = time.monotonic() + _GUARD_SECONDS
@@ -136,6 +137,7 @@ class Guard:
     def close(self) -> None:
         """Close the file, also one that is inherited from a parent process."""
         descriptor, self.descriptor = self.descriptor, None
+        self.identity = None
         if descriptor is not None:
             os.close(descriptor)
 

@@ -25,9 +25,43 @@ _MAX_BYTES = 1 << 24
 _NUMBERS = 16
 """Bytes of the two numbers in the guard."""
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 PATIENCE_SECONDS = 1.0
 """Whose place in a queue counts no longer: a process that has not looked for so long is stopped, or
 its loop is blocked. It keeps the slots that it has."""
+
+
+class SharedValue:
+    """A value in an open file, in JSON. It is overwritten in place: the disk has room for it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._size = 0
+        self._blob = b""
+        self._value: Any = None
+
+    def read(self) -> Any:
+        """Return the value; the one before if it is cut off, ``None`` if there is none."""
+        blob = os.pread(self.descriptor, _MAX_BYTES, 0)
+        if blob != self._blob:
+            with contextlib.suppress(ValueError):
+                self._value = json.loads(blob)
+                self._blob = blob
+            self._size = len(blob)
+        return self._value
+
+    def write(self, value: Any) -> None:
+        """Replace the value."""
+        blob = _encode(value).encode()
+        # Spaces cover what was longer: they mean nothing, and cost less than to cut the file.
+        blob = blob.ljust(self._size)
+        os.pwrite(self.descriptor, blob, 0)
+        self._size = len(blob)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.descriptor)
 
 
 class Peer:
@@ -42,8 +76,7 @@ class Peer:
 
     def __init__(self, path: str, descriptor: int) -> None:
         self.path = path
-        self.descriptor = descriptor
-        self._blob = b""
+        self.value = SharedValue(descriptor)
         self.held: dict[str, int] = {}
         self.waiting: dict[str, tuple[int, float]] = {}
         self.seen = 0.0
@@ -51,15 +84,10 @@ class Peer:
 
     def read(self) -> None:
         """Read what it tells."""
-        blob = os.pread(self.descriptor, _MAX_BYTES, 0)
-        if blob != self._blob:
-            try:
-                told = json.loads(blob)
-                self.held, self.waiting = told["held"], told["waiting"]
-                self.seen, self.used = told["seen"], told["used"]
-            except (ValueError, TypeError, KeyError):  # killed in the middle, or about to begin
-                return
-            self._blob = blob
+        told = self.value.read()
+        if told:
+            self.held, self.waiting = told["held"], told["waiting"]
+            self.seen, self.used = told["seen"], told["used"]
 
     def is_before(self, limit_id: str, since: float) -> bool:
         """Tell whether it has waited for a limit for longer, and still does."""
@@ -82,13 +110,14 @@ class Board:
         self._folder = folder
         self.guard = Guard(f"{folder}/guard")
         self._limits = Document(f"{folder}/limits.json")
-        self._levels_path = f"{folder}/levels.json"
-        self._own: int | None = None
+        self._levels: SharedValue | None = None
+        self._own: SharedValue | None = None
         self._own_name = ""
-        self._members = (-1, -1)
+        self._members = -1
+        self._identity: tuple[int, int] | None = None
         self._peers: dict[str, Peer] = {}
 
-    def version(self) -> tuple[int, int]:
+    def version(self) -> tuple[int, tuple[int, int] | None]:
         """Return a number that is another one when limits have changed, and which file says so.
 
         Raises:
@@ -96,8 +125,25 @@ class Board:
             OSError: If it cannot be read.
         """
         if not self.guard.open(make=False):
-            return 0, 0
-        return self._numbers()[1], os.fstat(self._guard_file).st_ino
+            return 0, None
+        return self._numbers()[1], self.guard.identity
+
+    def enter(self) -> None:
+        """Take the guard.
+
+        Raises:
+            ConfigurationError: If the folder is not this user's alone.
+            OSError: If it cannot be used, or the guard be had.
+        """
+        self.guard.__enter__()
+        if self.guard.identity != self._identity:
+            # Who removes the folder under living processes makes them begin anew.
+            self._close()
+            self._identity = self.guard.identity
+
+    def leave(self) -> None:
+        """Let go of the guard."""
+        self.guard.__exit__()
 
     @property
     def _guard_file(self) -> int:
@@ -134,25 +180,15 @@ class Board:
 
     def read_levels(self) -> dict[str, Any]:
         """Return how full limits are besides what is held, and when that was so, by id."""
-        try:
-            descriptor = open_private(self._levels_path)
-        except FileNotFoundError:
-            return {}
-        try:
-            levels = json.loads(os.pread(descriptor, _MAX_BYTES, 0))
-        except ValueError:  # cut off in the middle
-            return {}
-        finally:
-            os.close(descriptor)
+        if self._levels is None:
+            self._levels = SharedValue(open_private(f"{self._folder}/levels.json", os.O_CREAT))
+        levels = self._levels.read()
         return levels if isinstance(levels, dict) else {}
 
     def write_levels(self, levels: dict[str, Any]) -> None:
         """Say how full limits are. After a power cut nobody knows any more, nor cares."""
-        descriptor = open_private(self._levels_path, os.O_CREAT)
-        try:
-            _write(descriptor, levels)
-        finally:
-            os.close(descriptor)
+        assert self._levels is not None  # it was read
+        self._levels.write(levels)
 
     # --- processes --------------------------------------------------------------------------------
 
@@ -162,41 +198,34 @@ class Board:
         Raises:
             OSError: If that cannot be written.
         """
-        if self._own is None or not os.fstat(self._own).st_nlink:
-            self._join()
-        assert self._own is not None
-        _write(self._own, {**content, "seen": lock_clock(), "pid": os.getpid()})
+        if self._own is None:
+            self._own = self._join()
+        self._own.write({**content, "seen": lock_clock(), "pid": os.getpid()})
 
-    def _join(self) -> None:
-        self._leave()
+    def _join(self) -> SharedValue:
         folder = f"{self._folder}/processes"
         make_private(folder)
         self._own_name = f"{secrets.token_hex(8)}.json"
-        self._own = open_private(f"{folder}/{self._own_name}", os.O_CREAT | os.O_EXCL)
-        try_lock(self._own)
+        descriptor = open_private(f"{folder}/{self._own_name}", os.O_CREAT | os.O_EXCL)
+        try_lock(descriptor)
         self._count(members=1)
-
-    def _leave(self) -> None:
-        descriptor, self._own = self._own, None
-        if descriptor is not None:
-            os.close(descriptor)
+        return SharedValue(descriptor)
 
     def peers(self) -> tuple[list[Peer], list[Peer]]:
         """Return the other processes, and those that have ended since somebody looked."""
-        # The file as well: who removes the folder under living processes makes them begin anew.
-        members = (self._numbers()[0], os.fstat(self._guard_file).st_ino)
+        members = self._numbers()[0]
         if members != self._members:
             self._find_peers()
             self._members = members
         dead = []
         for peer in list(self._peers.values()):
             peer.read()
-            if try_lock(peer.descriptor):
-                if os.fstat(peer.descriptor).st_nlink:
+            if try_lock(peer.value.descriptor):
+                if os.fstat(peer.value.descriptor).st_nlink:
                     os.unlink(peer.path)  # noqa: PTH108 - a string
                     dead.append(peer)
                 del self._peers[peer.path]
-                os.close(peer.descriptor)
+                peer.value.close()
         return list(self._peers.values()), dead
 
     def _find_peers(self) -> None:
@@ -210,15 +239,13 @@ class Board:
     def forget(self) -> None:
         """Close all files: a forked process is another one."""
         self.guard.close()
-        self._leave()
-        self._own_name = ""
-        for peer in self._peers.values():
-            os.close(peer.descriptor)
+        self._close()
+
+    def _close(self) -> None:
+        values = [self._own, self._levels, *(peer.value for peer in self._peers.values())]
+        self._own = self._levels = self._identity = None
+        self._own_name, self._members = "", -1
         self._peers.clear()
-        self._members = (-1, -1)
-
-
-def _write(descriptor: int, content: dict[str, Any]) -> None:
-    blob = json.dumps(content, separators=(",", ":")).encode()
-    os.pwrite(descriptor, blob, 0)
-    os.ftruncate(descriptor, len(blob))
+        for value in values:
+            if value is not None:
+                value.close()

@@ -88,7 +88,7 @@ class Queues:
         """Take the guard, and see what other processes have and want."""
         if self._is_inside:
             return
-        self._board.guard.__enter__()
+        self._board.enter()
         self._is_inside = True
         self._seen = []
         self._levels = self._board.read_levels()
@@ -119,7 +119,7 @@ class Queues:
                     self._tell()
         finally:
             if self._is_inside:
-                self._board.guard.__exit__()
+                self._board.leave()
                 self._is_inside = False
 
     def _tell(self, granted: Ticket | None = None) -> None:

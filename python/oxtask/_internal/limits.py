@@ -36,7 +36,7 @@ class Store(Queues):
     def __init__(self, folder: str) -> None:
         super().__init__(Board(folder))
         self._home = folder
-        self._version = (0, 0)
+        self._version: tuple[int, tuple[int, int] | None] = (0, None)
 
     def refresh(self) -> None:
         """Take note of what other processes have changed."""
@@ -141,6 +141,7 @@ class Store(Queues):
 
     def _begin(self) -> None:
         """Have the limits as they are, and nobody else change them."""
+        self._refresh()
         self._step_in()
         self._refresh()
 
@@ -182,10 +183,10 @@ class Store(Queues):
         version = self._board.version()
         if version == self._version:
             return
-        if version != (0, 0):
+        if version[1] is not None:
             self._step_in()
             version = self._board.version()
-        self._apply(self._board.read_limits() if version != (0, 0) else [])
+        self._apply(self._board.read_limits() if version[1] is not None else [])
         self._version = version
 
     def _apply(self, definitions: list[dict[str, Any]]) -> None:
