@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -232,7 +231,7 @@ def test_who_asked_first_is_first_in_whatever_process(start, tmp_path):
             file.write("other ")
     """
     with concurrency("a"):
-        other = start(script)
+        start(script)
         until(lambda: waited_for("a") == 1)
     # Asked for after the other process did, and while nobody tells it that the slot is free.
     with concurrency("a", timeout_seconds=PATIENCE):
@@ -366,4 +365,4 @@ def test_plain_runs_make_no_files(tmp_path, monkeypatch):
     with temporary_settings({"OXTASK_HOME": tmp_path / "home"}):
         assert nothing() == 1
         assert client.read_global_concurrency_limits() == []
-    assert not os.path.exists(tmp_path / "home")
+    assert not (tmp_path / "home").exists()

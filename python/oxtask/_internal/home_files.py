@@ -118,11 +118,7 @@ class Guard:
             assert descriptor is not None
             ends = time.monotonic() + _GUARD_SECONDS
             while not try_lock(descriptor):
-                if time.monotonic() > ends:
-                    raise TimeoutError(
-                        f"for {_GUARD_SECONDS:g} s a process has been in the middle of a change, "
-                        f"with {self.path!r} locked. Is it stopped?"
-                    )
+                _check_patience(ends, self.path)
                 time.sleep(0.0002)
         except BaseException:
             self.__exit__()
@@ -140,6 +136,14 @@ class Guard:
         self.identity = None
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _check_patience(ends: float, path: str) -> None:
+    if time.monotonic() > ends:
+        raise TimeoutError(
+            f"for {_GUARD_SECONDS:g} s a process has been in the middle of a change, with "
+            f"{path!r} locked. Is it stopped?"
+        )
 
 
 class Document:

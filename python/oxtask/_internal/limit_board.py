@@ -93,9 +93,7 @@ class Peer:
         """Tell whether it has waited for a limit for longer, and still does."""
         place = self.waiting.get(limit_id)
         return (
-            place is not None
-            and place[1] < since
-            and lock_clock() - self.seen < PATIENCE_SECONDS
+            place is not None and place[1] < since and lock_clock() - self.seen < PATIENCE_SECONDS
         )
 
 

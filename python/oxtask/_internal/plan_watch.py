@@ -126,7 +126,7 @@ def look_for_limits(*, now_and_then: bool = False) -> None:
         if now < _next_look[0]:
             return
         _next_look[0] = now + _SECONDS_BETWEEN_LOOKS
-    store = getattr(sys.modules.get("oxtask._internal.limits"), "store", None)
+    store: Any = getattr(sys.modules.get("oxtask._internal.limits"), "store", None)
     if store is None:
         # As it is stored: reading the setting would import pathlib.
         home = get_current_settings().__dict__["home"]
