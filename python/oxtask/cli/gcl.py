@@ -131,6 +131,7 @@ def create(
     help="How many slots come free again by themselves each second.",
 )
 def update(
+    *,
     name: str,
     enable: bool,
     disable: bool,

@@ -84,7 +84,9 @@ def write_fields(fields: Mapping[str, Any]) -> None:
 def _shown(value: Any) -> str:
     text = "-" if value is None else str(value)
     # Characters that would move the cursor or change colours are shown, not obeyed.
-    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
+    return "".join(
+        char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text
+    )
 
 
 def size(count: float) -> str:

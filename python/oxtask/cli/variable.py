@@ -49,7 +49,13 @@ def ls(limit: int, output: str | None, as_json: bool) -> None:
         write_json([each.model_dump(mode="json") for each in found])
         return
     rows = [
-        (each.name, _to_json(each.value), ", ".join(each.tags), ago(each.created), ago(each.updated))
+        (
+            each.name,
+            _to_json(each.value),
+            ", ".join(each.tags),
+            ago(each.created),
+            ago(each.updated),
+        )
         for each in found
     ]
     write_table("Variables", ("Name", "Value", "Tags", "Created", "Updated"), rows)
