@@ -94,7 +94,7 @@ def test_missing_limits_are_skipped_with_a_warning(way, lines):
 def test_parts_of_a_slot_decay(monkeypatch):
     """CC-07: 0.5 slots are there after half the time of one, and not before"""
     now = 100.0
-    monkeypatch.setattr("oxtask._internal.limit_tickets.time.monotonic", lambda: now)
+    monkeypatch.setattr("oxtask._internal.limit_tickets.lock_clock", lambda: now)
     make("r", 3, slot_decay_per_second=2)
     rate_limit("r", 3)
 

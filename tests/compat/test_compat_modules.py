@@ -303,5 +303,5 @@ def test_concurrency_limits_are_those_of_oxtask(installed):
     imported("from prefect.concurrency.sync import concurrency, rate_limit")
     imported("from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate")
     imported("from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse")
-    with pytest.raises(ImportError, match="limits live in one process"):
+    with pytest.raises(ImportError, match="slots belong to processes"):
         imported("import prefect.concurrency.v1")

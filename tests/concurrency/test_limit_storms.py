@@ -189,16 +189,20 @@ def test_a_lease_that_is_forgotten_is_given_back():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_process_begins_with_the_limits_and_all_slots_free():
+def test_a_forked_process_has_none_of_the_slots_of_its_parent_and_sees_them():
     """CC-09: slots belong to the process that took them"""
-    make("a")
+    make("a", 2)
     with concurrency("a"), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads
         pid = os.fork()
         if not pid:
             try:
                 with concurrency("a", timeout_seconds=0):
-                    os._exit(0 if taken("a") == 1 else 2)
+                    if taken("a") != 2:
+                        os._exit(2)
+                with pytest.raises(AcquireConcurrencySlotTimeoutError):
+                    concurrency("a", 2, timeout_seconds=0).__enter__()
+                os._exit(0)
             finally:
                 os._exit(1)
         _, status = os.waitpid(pid, 0)

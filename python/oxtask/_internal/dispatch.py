@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
 
 
 def in_async_context() -> bool:
@@ -28,3 +36,28 @@ def in_async_context() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def with_async_twin(twin: Callable[..., Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a sync function return what its async twin does if it is called in an async run.
+
+    The argument ``_sync`` says which of the two is wanted, whoever calls: true for a value.
+
+    Args:
+        twin: A coroutine function of the same arguments.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        from functools import wraps  # noqa: PLC0415 - start-up time
+
+        @wraps(function)
+        def dispatch(*args: Any, _sync: bool | None = None, **kwargs: Any) -> Any:
+            if _sync is False or (_sync is None and in_async_context()):
+                return twin(*args, **kwargs)
+            return function(*args, **kwargs)
+
+        made: Any = dispatch
+        made.is_dual = True
+        return cast("Callable[P, R]", made)
+
+    return decorate

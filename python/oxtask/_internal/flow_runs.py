@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from oxtask import _core
-from oxtask._internal import flow_cancel, flow_parameters, keeping, run_history
+from oxtask._internal import flow_cancel, flow_parameters, keeping, plan_watch, run_history
 from oxtask._internal.ids import new_id
 from oxtask._internal.state import engine_state
 from oxtask._internal.state_types import StateType
@@ -85,6 +85,7 @@ class FlowRunning:
         record: FlowRun | None = None,
         wait_for: Any = None,
     ) -> None:
+        plan_watch.look_for_limits()
         self.flow = flow
         self.parameters = parameters
         parent = FlowRunContext.get()

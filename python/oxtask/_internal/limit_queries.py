@@ -11,7 +11,7 @@ from oxtask._internal.limit_records import (
     GlobalConcurrencyLimitUpdate,
 )
 from oxtask._internal.limit_tickets import Limit
-from oxtask._internal.limits import STORE
+from oxtask._internal.limits import store
 from oxtask._internal.text import short_repr
 from oxtask.exceptions import ObjectAlreadyExists, ObjectNotFound
 
@@ -27,13 +27,13 @@ def create(wanted: GlobalConcurrencyLimitCreate) -> UUID:
         active=wanted.active,
         slot_decay_per_second=wanted.slot_decay_per_second,
     )
-    STORE.create(limit, active_slots=wanted.active_slots)
+    store().create(limit, active_slots=wanted.active_slots)
     return limit.id
 
 
 def read(name: str) -> GlobalConcurrencyLimitResponse:
     """Return a limit as it is now."""
-    return STORE.read(name, _response)
+    return store().read(name, _response)
 
 
 def read_all(limit: int, offset: int) -> list[GlobalConcurrencyLimitResponse]:
@@ -42,18 +42,18 @@ def read_all(limit: int, offset: int) -> list[GlobalConcurrencyLimitResponse]:
         if not isinstance(value, int) or value < 0:
             msg = f"`{name}` must be a whole number, 0 or more; got {short_repr(value)}"
             raise ValueError(msg)
-    return STORE.read_all(_response)[offset : offset + limit]
+    return store().read_all(_response)[offset : offset + limit]
 
 
 def update(name: str, changes: GlobalConcurrencyLimitUpdate) -> None:
     """Change a limit."""
     values = {field: getattr(changes, field) for field in changes._fields}
-    STORE.update(name, {field: value for field, value in values.items() if value is not None})
+    store().update(name, {field: value for field, value in values.items() if value is not None})
 
 
 def delete(name: str) -> None:
     """Remove a limit."""
-    STORE.delete(name)
+    store().delete(name)
 
 
 def upsert(name: str, limit: int, slot_decay_per_second: float | None) -> None:
@@ -74,7 +74,10 @@ def upsert(name: str, limit: int, slot_decay_per_second: float | None) -> None:
         return None
 
 
-def _response(limit: Limit) -> GlobalConcurrencyLimitResponse:
+def _response(
+    limit: Limit, denied_slots: int, used: tuple[int, float]
+) -> GlobalConcurrencyLimitResponse:
+    releases, seconds_held = used
     return GlobalConcurrencyLimitResponse(
         id=limit.id,
         created=limit.created,
@@ -84,6 +87,6 @@ def _response(limit: Limit) -> GlobalConcurrencyLimitResponse:
         active=limit.active,
         active_slots=math.ceil(limit.occupied() - 1e-9),
         slot_decay_per_second=limit.slot_decay_per_second,
-        denied_slots=sum(ticket.slots for ticket in limit.queue),
-        avg_slot_occupancy_seconds=limit.seconds_held / limit.releases if limit.releases else 0.0,
+        denied_slots=denied_slots,
+        avg_slot_occupancy_seconds=seconds_held / releases if releases else 0.0,
     )

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from oxtask._internal.ids import new_id
+from oxtask._internal.ids import new_id, to_uuid
+from oxtask._internal.lock_waits import lock_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,9 +21,14 @@ class Limit:
     """How many slots there are, who holds them, and who waits.
 
     Attributes:
-        queue: The tickets that wait, the oldest first.
-        held: How many slots each ticket holds that will give them back.
-        releases: How often slots were given back.
+        queue: The tickets of this process that wait, the oldest first.
+        held: How many slots each ticket of this process holds that will give them back.
+        elsewhere: How many slots other processes hold, as of the last look.
+        level: How many slots are taken besides, as of ``level_at``: those that decay, and those
+            that were declared taken. Below 0, slots were declared free while they were held.
+        level_at: A time of `lock_clock`.
+        is_level_new: Whether the others do not know the level yet.
+        releases: How often slots were given back in this process.
         seconds_held: For how long they had been held, all together.
     """
 
@@ -30,6 +36,7 @@ class Limit:
         self, name: str, limit: int, *, active: bool, slot_decay_per_second: float
     ) -> None:
         self.id: UUID = new_id()
+        self.key = self.id.hex
         self.created = self.updated = time.time_ns()
         self.name = name
         self.limit = limit
@@ -37,21 +44,53 @@ class Limit:
         self.slot_decay_per_second = slot_decay_per_second
         self.queue: OrderedDict[Ticket, None] = OrderedDict()
         self.held: dict[Ticket, int] = {}
+        self.elsewhere = 0
+        self.level, self.level_at = 0.0, lock_clock()
+        self.is_level_new = False
         self.releases = 0
         self.seconds_held = 0.0
-        self._level, self._level_at = 0.0, time.monotonic()
+
+    @classmethod
+    def defined(cls, definition: dict[str, Any]) -> Limit:
+        """Return the limit that a definition is about."""
+        limit = cls("", 0, active=True, slot_decay_per_second=0.0)
+        limit.define(definition)
+        return limit
+
+    def define(self, definition: dict[str, Any]) -> None:
+        """Be as a definition says."""
+        self.id, self.key = to_uuid(definition["id"], "id"), definition["id"]
+        self.created, self.updated = definition["created"], definition["updated"]
+        self.name, self.limit = definition["name"], definition["limit"]
+        self.active = definition["active"]
+        self.slot_decay_per_second = definition["slot_decay_per_second"]
+
+    def definition(self) -> dict[str, Any]:
+        """Return what is kept of the limit."""
+        names = ("created", "updated", "name", "limit", "active", "slot_decay_per_second")
+        return {"id": self.key, **{name: getattr(self, name) for name in names}}
 
     def occupied(self) -> float:
         """Return how many slots are taken."""
         if self.slot_decay_per_second:
-            passed = time.monotonic() - self._level_at
-            return max(0.0, self._level - passed * self.slot_decay_per_second)
-        return max(0.0, self._level + sum(self.held.values()))
+            # The clock begins anew when the machine does, and what had been taken is free again.
+            passed = lock_clock() - self.level_at
+            decayed = passed * self.slot_decay_per_second if passed >= 0 else self.level
+            return max(0.0, self.level - decayed)
+        return max(0.0, self.level + self.held_slots())
+
+    def held_slots(self) -> int:
+        """Return how many slots are held, here and elsewhere."""
+        return sum(self.held.values()) + self.elsewhere
 
     def set_occupied(self, slots: float) -> None:
         """Let so many slots be taken, whoever holds them."""
-        own = 0 if self.slot_decay_per_second else sum(self.held.values())
-        self._level, self._level_at = slots - own, time.monotonic()
+        held = 0 if self.slot_decay_per_second else self.held_slots()
+        self._set_level(slots - held)
+
+    def _set_level(self, level: float) -> None:
+        self.level, self.level_at = level, lock_clock()
+        self.is_level_new = True
 
     def seconds_to_room(self, slots: int) -> float | None:
         """Return in how many seconds so many slots are free, 0 for now; ``None`` if not by time."""
@@ -76,14 +115,20 @@ class Limit:
             self.seconds_held += time.monotonic() - ticket.granted_at
             if self.slot_decay_per_second:
                 self.set_occupied(max(0.0, self.occupied() - slots))
-            elif self._level < 0:  # these were declared free while they were held
-                self._level = min(0.0, self._level + slots)
+            else:
+                self.give_back_declared(slots)
+
+    def give_back_declared(self, slots: int) -> None:
+        """Take back slots that were declared free while they were held."""
+        if self.level < 0 and not self.slot_decay_per_second:
+            self._set_level(min(0.0, self.level + slots))
 
 
 class Ticket:
     """A wish for slots of some limits.
 
     Attributes:
+        since: When it was made, by `lock_clock`.
         names: The limits that are asked for.
         slots: How many of each.
         is_rate: Whether the slots decay, instead of being given back.
@@ -106,11 +151,13 @@ class Ticket:
         "limits",
         "missing",
         "names",
+        "since",
         "slots",
         "wake",
     )
 
     def __init__(self, names: Iterable[str], slots: int, *, is_rate: bool) -> None:
+        self.since = lock_clock()
         self.names = list(dict.fromkeys(names))
         self.slots = slots
         self.is_rate = is_rate

@@ -6,7 +6,9 @@ the plans of all tasks are forgotten, and worked out anew on next use.
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -40,8 +42,11 @@ _settings_with_results: list[Settings] = []
 """The settings that hold somewhere and say that results are kept."""
 
 
-_limited_kinds: set[str] = set()
-"""Holds ``"tag"`` while there is a concurrency limit for task runs with some tag."""
+_limited_homes: set[str] = set()
+"""The homes in which there is a concurrency limit for task runs with some tag."""
+
+_SECONDS_BETWEEN_LOOKS = 0.1
+_next_look = [0.0]
 
 
 def keep(task: TaskMachinery) -> None:
@@ -95,16 +100,40 @@ def _keeps_results(settings: Settings) -> bool:
     return settings.results.persist_by_default or bool(settings.tasks.default_persist_result)
 
 
-def expect_tag_limits(are_there: bool) -> None:
-    """Take note that there are concurrency limits for tags, or that there are none any more."""
-    if are_there != tags_may_be_limited():
-        (_limited_kinds.add if are_there else _limited_kinds.discard)("tag")
+def expect_tag_limits(home: str, are_there: bool) -> None:
+    """Take note that a home has concurrency limits for tags, or that it has none any more."""
+    before = bool(_limited_homes)
+    (_limited_homes.add if are_there else _limited_homes.discard)(home)
+    if bool(_limited_homes) != before:
         forget()
 
 
 def tags_may_be_limited() -> bool:
     """Tell whether there is a concurrency limit for task runs with some tag."""
-    return bool(_limited_kinds)
+    return bool(_limited_homes)
+
+
+def look_for_limits(*, now_and_then: bool = False) -> None:
+    """Take note of the limits that other processes have made, or have changed.
+
+    Where there are none this is the question whether a file exists: plain runs know nothing of it.
+
+    Args:
+        now_and_then: Not if somebody has looked just now.
+    """
+    if now_and_then:
+        now = time.monotonic()
+        if now < _next_look[0]:
+            return
+        _next_look[0] = now + _SECONDS_BETWEEN_LOOKS
+    store: Any = getattr(sys.modules.get("oxtask._internal.limits"), "store", None)
+    if store is None:
+        # As it is stored: reading the setting would import pathlib.
+        home = get_current_settings().__dict__["home"]
+        if not os.path.exists(f"{home}/limits/limits.json"):  # noqa: PTH110 - a string
+            return
+        from oxtask._internal.limits import store  # noqa: PLC0415 - start-up time
+    store().refresh()
 
 
 def _settings_changed(settings: Settings, *, is_begin: bool) -> None:

@@ -66,7 +66,7 @@ def _tell_missing(names: list[str], strict: bool) -> None:
     if strict:
         msg = (
             f"Concurrency limits {short_repr(names)} must be created before acquiring slots, with "
-            "`get_client(sync_client=True).create_global_concurrency_limit` in this process"
+            "`oxtask gcl create` or `get_client(sync_client=True).create_global_concurrency_limit`"
         )
         raise ConcurrencySlotAcquisitionError(msg)
     from oxtask.exceptions import MissingContextError  # noqa: PLC0415 - start-up time

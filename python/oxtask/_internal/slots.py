@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxtask import _core
 from oxtask._internal.limit_tickets import Ticket
-from oxtask._internal.limits import STORE
+from oxtask._internal.limits import store
 from oxtask._internal.outcomes import slot_again
 from oxtask._internal.text import short_repr
 from oxtask.concurrency.errors import (
@@ -34,12 +34,13 @@ class Lease:
 
     def __init__(self, names: Iterable[str], slots: int = 1, *, is_rate: bool = False) -> None:
         self.ticket = Ticket(names, slots, is_rate=is_rate)
+        self._store = store()
         self.__class__ = _OpenLease  # pyright: ignore[reportAttributeAccessIssue]
-        STORE.request(self.ticket)
+        self._store.request(self.ticket)
 
     def release(self) -> None:
         """Give the slots back, or stop waiting for them; done twice is done once."""
-        STORE.give_up(self.ticket)
+        self._store.give_up(self.ticket)
         self.__class__ = Lease  # pyright: ignore[reportAttributeAccessIssue]
 
     def refuse_to_wait(self) -> None:
@@ -66,7 +67,7 @@ class Lease:
         deadline = _deadline(timeout_seconds)
         while not self.ticket.is_settled():
             bell = _ThreadBell()
-            if STORE.listen(self.ticket, bell.ring):
+            if self._store.listen(self.ticket, bell.ring):
                 break
             bell.wait(self._seconds_to_wait(deadline, timeout_seconds))
         return self._answer()
@@ -85,7 +86,7 @@ class Lease:
         try:
             while not self.ticket.is_settled():
                 bell = _LoopBell()
-                if STORE.listen(self.ticket, bell.ring):
+                if self._store.listen(self.ticket, bell.ring):
                     break
                 await bell.wait(self._seconds_to_wait(deadline, timeout_seconds))
         finally:

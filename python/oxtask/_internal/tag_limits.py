@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from oxtask._internal import engine, log_lines
-from oxtask._internal.limits import STORE
+from oxtask._internal.limits import store
 from oxtask._internal.slots import Lease
 from oxtask._internal.steps import Wait
 from oxtask._internal.task_runs import FAILED
@@ -50,7 +50,7 @@ def _lease(log: RunLog[Any]) -> Lease | None:
     Raises:
         ConcurrencySlotAcquisitionError: If one of the limits is 0.
     """
-    limits = STORE.tag_limits(log.record.tags)
+    limits = store().tag_limits(log.record.tags)
     if not limits:
         return None
     for name, slots in limits:

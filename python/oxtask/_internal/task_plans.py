@@ -29,6 +29,7 @@ def make_plan(task: TaskMachinery) -> _core.Plan:
     function.
     """
     _record_if_wanted()
+    plan_watch.look_for_limits(now_and_then=True)
     is_bound = task._receiver is not None
     plan_watch.keep(task)
     parts = task._known_plans.get(is_bound)

@@ -19,7 +19,7 @@ __all__ = ["ConcurrencyLimitAsyncClient", "ConcurrencyLimitClient"]
 
 
 class ConcurrencyLimitClient:
-    """The limits of this process: `oxtask.concurrency` says what they do."""
+    """The limits of this user: `oxtask.concurrency` says what they do."""
 
     def create_global_concurrency_limit(
         self, concurrency_limit: GlobalConcurrencyLimitCreate

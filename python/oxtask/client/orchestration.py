@@ -38,6 +38,7 @@ from oxtask._internal import run_history, run_queries
 from oxtask.client._flow_runs import FlowRunAsyncClient, FlowRunClient
 from oxtask.client._limits import ConcurrencyLimitAsyncClient, ConcurrencyLimitClient
 from oxtask.client._logs import LogAsyncClient, LogClient
+from oxtask.client._stored import StoredAsyncClient, StoredClient
 from oxtask.client._task_runs import TaskRunAsyncClient, TaskRunClient
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ class _Opened:
             run_history.end_recording()
 
 
-class SyncOxtaskClient(_Opened, TaskRunClient, FlowRunClient, LogClient, ConcurrencyLimitClient):
+class SyncOxtaskClient(
+    _Opened, TaskRunClient, FlowRunClient, LogClient, ConcurrencyLimitClient, StoredClient
+):
     """A client whose methods return what they read.
 
     In a ``with`` block every run of the process is recorded.
@@ -112,7 +115,12 @@ class SyncOxtaskClient(_Opened, TaskRunClient, FlowRunClient, LogClient, Concurr
 
 
 class OxtaskClient(
-    _Opened, TaskRunAsyncClient, FlowRunAsyncClient, LogAsyncClient, ConcurrencyLimitAsyncClient
+    _Opened,
+    TaskRunAsyncClient,
+    FlowRunAsyncClient,
+    LogAsyncClient,
+    ConcurrencyLimitAsyncClient,
+    StoredAsyncClient,
 ):
     """A client whose methods are coroutine functions; none of them ever waits.
 

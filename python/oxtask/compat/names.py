@@ -68,25 +68,23 @@ _NO_RESULTS = (
     "the value in the task and read it if it is there"
 )
 _NO_BLOCKS = (
-    "oxtask keeps no configuration; read environment variables or a file, and pass values as "
-    "parameters"
+    "there are no blocks; use `oxtask.variables`, read environment variables or a file, and pass "
+    "values as parameters"
 )
 _NO_EVENTS = f"{_NO_SERVER} that would take events; use the hooks of tasks and flows"
 _NO_LEASES = (
-    "limits live in one process, and have no leases; use `concurrency` and `rate_limit` of "
+    "slots belong to processes, and have no leases; use `concurrency` and `rate_limit` of "
     "`prefect.concurrency.sync` and `prefect.concurrency.asyncio`"
 )
-_NO_ARTIFACTS = f"{_NO_SERVER} that would show artifacts; write a file, or log the text"
 _SUBMIT = "there are no background workers; use `task.submit()` in a flow"
 _PLAIN_TYPES = "annotate with the types of pydantic (`pydantic.NonNegativeInt`) or of `typing`"
 
 ALTERNATIVES: dict[str, str] = {
     "prefect._internal": "it is private to Prefect",
     "prefect.agent": _NO_SCHEDULES,
-    "prefect.artifacts": _NO_ARTIFACTS,
     "prefect.automations": _NO_EVENTS,
     "prefect.blocks": _NO_BLOCKS,
-    "prefect.cli": "oxtask has no command line; run the program, or `python -m oxtask.compat`",
+    "prefect.cli": "the commands of oxtask are in `oxtask --help`, and are not to be imported",
     "prefect.client": f"{_NO_SERVER}; `oxtask.get_client()` reads the runs of this process",
     "prefect.concurrency": _NO_LEASES,
     "prefect.context.AssetContext": "use `prefect.assets.add_asset_metadata` in the task",
@@ -119,7 +117,6 @@ ALTERNATIVES: dict[str, str] = {
     "prefect.types": _PLAIN_TYPES,
     "prefect.utilities.asyncutils": "use `asyncio`: `asyncio.run`, `asyncio.to_thread`",
     "prefect.utilities.visualization": "oxtask draws no flows in this version",
-    "prefect.variables": _NO_BLOCKS,
     "prefect.workers": _NO_SCHEDULES,
     **{
         f"prefect.{prefix}{name}": hint

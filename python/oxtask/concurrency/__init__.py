@@ -1,5 +1,5 @@
 """Limits of what happens at a time: see `oxtask.concurrency.sync` and `oxtask.concurrency.asyncio`.
 
-The limits live in this process, and end with it. A flow that runs in a process of its own has none
-of its parent's; forked processes begin with the limits, and with all slots free.
+Limits are kept in ``OXTASK_HOME`` and hold for all processes of this user. Slots end with the
+process that holds them, however it ends; a process that is forked off has none of its parent's.
 """

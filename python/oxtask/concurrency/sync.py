@@ -1,8 +1,9 @@
 """Slots of concurrency limits, for code that may block.
 
-A limit is made with `get_client(sync_client=True).create_global_concurrency_limit`. It holds in
-this process only, for all its threads and event loops together; slots are given out in the order
-in which they were asked for, each as soon as it is free.
+A limit is made with `get_client(sync_client=True).create_global_concurrency_limit`, or with
+``oxtask gcl create`` on the command line. It holds for all processes of this user, with all their
+threads and event loops; slots are given out in the order in which they were asked for, each as
+soon as it is free.
 """
 
 from __future__ import annotations

@@ -196,6 +196,12 @@ def _clean(folder: str) -> None:
     if folder in _cleaned:
         return
     _cleaned.add(folder)
+    remove_leftovers(folder)
+
+
+def remove_leftovers(folder: str) -> int:
+    """Remove what killed processes have left in a folder, and count it."""
+    count = 0
     with os.scandir(folder) as entries:
         left = [
             entry.path
@@ -208,8 +214,10 @@ def _clean(folder: str) -> None:
             try:
                 if try_lock(descriptor):
                     os.unlink(path)  # noqa: PTH108
+                    count += 1
             finally:
                 os.close(descriptor)
+    return count
 
 
 if hasattr(os, "register_at_fork"):

@@ -4,5 +4,18 @@ from oxtask._internal.limit_records import (
     GlobalConcurrencyLimitCreate,
     GlobalConcurrencyLimitUpdate,
 )
+from oxtask._internal.stored_records import (
+    ArtifactCreate,
+    ArtifactUpdate,
+    VariableCreate,
+    VariableUpdate,
+)
 
-__all__ = ["GlobalConcurrencyLimitCreate", "GlobalConcurrencyLimitUpdate"]
+__all__ = [
+    "ArtifactCreate",
+    "ArtifactUpdate",
+    "GlobalConcurrencyLimitCreate",
+    "GlobalConcurrencyLimitUpdate",
+    "VariableCreate",
+    "VariableUpdate",
+]

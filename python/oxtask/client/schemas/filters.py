@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
     from oxtask._internal.state_types import StateType
     from oxtask.client.schemas.logs import Log
-    from oxtask.client.schemas.objects import FlowRun, TaskRun
+    from oxtask.client.schemas.objects import Artifact, FlowRun, TaskRun
 
 __all__ = [
+    "ArtifactFilter",
     "FlowRunFilter",
     "IdFilter",
     "LevelFilter",
@@ -243,7 +244,7 @@ class _Filter(_Criterion):
 
     __slots__ = ()
 
-    def passes(self, record: FlowRun | TaskRun | Log) -> bool:
+    def passes(self, record: Artifact | FlowRun | TaskRun | Log) -> bool:
         """Tell whether a record meets all criteria."""
         return all(
             criterion is None or criterion.is_met(getattr(record, name))
@@ -355,6 +356,33 @@ class LogFilter(_Filter):
     task_run_id: IdFilter | None
 
 
+class ArtifactFilter(_Filter):
+    """Which artifacts are wanted.
+
+    Attributes:
+        id: A criterion for the id.
+        key: A criterion for the key.
+        type: A criterion for the type.
+        flow_run_id: A criterion for the flow run that made it.
+        task_run_id: A criterion for the task run that did.
+    """
+
+    __slots__ = _fields = ("flow_run_id", "id", "key", "task_run_id", "type")
+    _conversions: ClassVar[Mapping[str, Any]] = {
+        "id": IdFilter.of,
+        "key": NameFilter.of,
+        "type": NameFilter.of,
+        "flow_run_id": IdFilter.of,
+        "task_run_id": IdFilter.of,
+    }
+
+    id: IdFilter | None
+    key: NameFilter | None
+    type: NameFilter | None
+    flow_run_id: IdFilter | None
+    task_run_id: IdFilter | None
+
+
 # The names under which the criteria of each filter are known elsewhere.
 FlowRunFilterId = FlowRunFilterParentTaskRunId = TaskRunFilterId = TaskRunFilterFlowRunId = IdFilter
 LogFilterFlowRunId = LogFilterTaskRunId = IdFilter
@@ -366,3 +394,5 @@ FlowRunFilterStateType = TaskRunFilterStateType = StateTypeFilter
 FlowRunFilterStartTime = FlowRunFilterExpectedStartTime = FlowRunFilterEndTime = TimeFilter
 TaskRunFilterStartTime = TaskRunFilterExpectedStartTime = LogFilterTimestamp = TimeFilter
 LogFilterLevel = LevelFilter
+ArtifactFilterId = ArtifactFilterFlowRunId = ArtifactFilterTaskRunId = IdFilter
+ArtifactFilterKey = ArtifactFilterType = NameFilter

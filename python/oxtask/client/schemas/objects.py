@@ -1,4 +1,4 @@
-"""Records of task runs and flow runs.
+"""Records of task runs and flow runs, artifacts and variables.
 
 A record takes its fields by name. One that is not given, or is ``None``, has its default, which is
 made when it is read first. Durations are ``timedelta``, times are in UTC.
@@ -27,6 +27,7 @@ from oxtask._internal.run_policies import FlowRunPolicy, TaskRunPolicy
 from oxtask._internal.run_record import RunRecord, to_dict
 from oxtask._internal.state import State
 from oxtask._internal.state_types import TERMINAL_STATES, StateDetails, StateType
+from oxtask._internal.stored_records import Artifact, Variable
 from oxtask._internal.times import to_utc
 from oxtask.client.schemas.logs import Log
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TERMINAL_STATES",
+    "Artifact",
     "Constant",
     "FlowRun",
     "FlowRunPolicy",
@@ -51,6 +53,7 @@ __all__ = [
     "TaskRunInput",
     "TaskRunPolicy",
     "TaskRunResult",
+    "Variable",
 ]
 
 TaskRunInput = RunInput

@@ -1,10 +1,10 @@
-"""The orders in which a client returns runs and log lines."""
+"""The orders in which a client returns runs, log lines and artifacts."""
 
 from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["FlowRunSort", "LogSort", "TaskRunSort"]
+__all__ = ["ArtifactSort", "FlowRunSort", "LogSort", "TaskRunSort"]
 
 
 class FlowRunSort(str, Enum):
@@ -38,3 +38,14 @@ class LogSort(str, Enum):
 
     TIMESTAMP_ASC = "TIMESTAMP_ASC"
     TIMESTAMP_DESC = "TIMESTAMP_DESC"
+
+
+class ArtifactSort(str, Enum):
+    """Orders of artifacts; those without a key come last."""
+
+    CREATED_DESC = "CREATED_DESC"
+    UPDATED_DESC = "UPDATED_DESC"
+    UPDATED_ASC = "UPDATED_ASC"
+    ID_DESC = "ID_DESC"
+    KEY_DESC = "KEY_DESC"
+    KEY_ASC = "KEY_ASC"
