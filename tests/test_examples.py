@@ -85,7 +85,63 @@ def test_stdlib_lines_counts_every_line_once(folder):
     assert "152 calls in a plain loop: " in output
 
 
-@pytest.mark.parametrize("name", ["syntax_nodes", "stdlib_lines"])
+@pytest.fixture
+def traces(tmp_path_factory, monkeypatch):
+    """Return the home and the folder for temporary files, in which examples must leave nothing."""
+    folder = tmp_path_factory.mktemp("traces")
+    for variable in ("HOME", "OXTASK_HOME", "TMPDIR"):
+        (folder / variable).mkdir()
+        monkeypatch.setenv(variable, str(folder / variable))
+    return folder
+
+
+def left_in(traces):
+    return sorted(path.name for path in traces.rglob("*") if path.parent != traces)
+
+
+def test_cached_computes_once_and_tells_what_a_change_does(folder, traces):
+    output = run("cached", "--folder", folder)
+
+    first, second, price, changed, *reasons = output.splitlines()
+    source = (folder / "package_0" / "module_0.py").read_text()
+    nodes = 25 * sum(1 for _ in ast.walk(ast.parse(source)))
+    assert first.startswith(f"first: {nodes:,} nodes in ")
+    assert first.endswith(" s; 27 files parsed, 0 found")
+    assert second.startswith(f"second: {nodes:,} nodes in ")
+    assert second.endswith(" s; 0 files parsed, 27 found")
+    assert price.startswith("price: 27 of 54 runs found their result, which saved ")
+    assert changed == "coding.py with one more line has another key:"
+    size = (folder / "coding.py").stat().st_size
+    assert reasons[0].strip() == f"input source.size: {size} / {size + len('pass') + 1}"
+    assert reasons[1].startswith("    input source.modified: ")
+    assert len(reasons) == 2
+    assert left_in(traces) == []
+
+
+def test_transactions_publish_all_pages_or_none(traces):
+    output = run("transactions")
+
+    _, *steps = output.split("publish ")
+    first, broken, repaired = (sorted(step.splitlines()) for step in steps)
+    assert first == ["    index.html is published", "  index.html: welcome", "index.html:"]
+    assert broken == [
+        "    blog.html is removed",
+        "    failed: blog.html names old.html, which is not there",
+        "    index.html is as it was",
+        "  index.html: welcome",
+        "index.html, blog.html:",
+    ]
+    assert repaired == [
+        "    index.html is published",
+        "    news.html is published",
+        "  index.html: see news.html",
+        "  news.html: none",
+        "index.html, news.html:",
+    ]
+    assert left_in(traces) == []
+
+
+@pytest.mark.parametrize("name", ["syntax_nodes", "stdlib_lines", "cached"])
 def test_a_folder_without_python_files_is_an_error_that_names_it(tmp_path, name):
     command = [sys.executable, str(EXAMPLES / f"{name}.py"), "--folder", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
