@@ -197,6 +197,9 @@ def _store_of_flow(context: FlowRunContext) -> Any:
 def _store_of_task(context: TaskRunContext) -> Any:
     from oxtask._internal import keeping  # noqa: PLC0415 - start-up time
 
+    own = keeping.of_run(_core.current_run.get(None))
+    if own is not None:
+        return own.store
     outer = keeping.current()
     return outer.store if context.task is None else outer.store_for(context.task)
 

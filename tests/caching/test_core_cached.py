@@ -322,3 +322,18 @@ def test_caching_that_does_not_pay_is_told_once(calls, caplog):
     assert [record.levelno for record in told] == [logging.WARNING]
     assert "task 'double' more than it can save" in told[0].getMessage()
     assert "NO_CACHE" in told[0].getMessage()
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"result_serializer": "nosuch"}, "nosuch"),
+        ({"result_storage": "s3://"}, "s3://"),
+        ({"result_storage": "nosuch://place"}, "nosuch"),
+    ],
+)
+def test_a_storage_or_serializer_that_cannot_be_used_fails_the_run(options, why):
+    """W-D1"""
+    state = task(**options)(lambda: 1)(return_state=True)
+    assert state.is_failed()
+    assert why in str(state.message)

@@ -140,9 +140,13 @@ class TestSigning:
             store.read("k")
         assert not canary.exists()
 
-    def test_plain_json_needs_no_signature(self, store):
+    def test_plain_json_needs_no_signature_where_json_is_asked_for(self, store, folder):
         self.forged(store, {"x": 1}, "json")
-        assert store.read("k").result == {"x": 1}
+        assert ResultStore(folder, serializer="json").read("k").result == {"x": 1}
+        self.forged(store, {"x": 1}, "json")
+        assert store.lookup("k") is None
+        with pytest.raises(ValueError, match="does not exist"):
+            store.read("k")
 
     @pytest.mark.parametrize(
         "fields",

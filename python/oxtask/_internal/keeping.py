@@ -107,6 +107,17 @@ def of_task(task: Any) -> Keeping:
     return Keeping(bool(persists), lambda: outer.store_for(task))
 
 
+def of_run(run: Any) -> Keeping | None:
+    """Return what a task run has decided whose body is under way, if it had to decide."""
+    if not isinstance(run, _core.Run):
+        return None
+    log = run.record
+    if log is not None and log.keeping is not None:
+        found: Keeping = log.keeping
+        return found
+    return None if run.cache_key is None else of_task(run.task)  # else the core has decided
+
+
 _known: list[tuple[Settings, Keeping]] = []
 
 

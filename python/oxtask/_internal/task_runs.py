@@ -343,21 +343,14 @@ def context_of(run: Run) -> dict[str, Any]:
     log: RunLog[TaskRun] = run.record or log_of(future)
     observe(future)
     state = log.record.state
+    from oxtask._internal import keeping  # noqa: PLC0415 - start-up time
+
+    own = keeping.of_run(run)
     return {
         "task": task,
         "task_run": log.record,
         "parameters": task._bind(*run.arguments),
         "log_prints": task._logs_prints(),
         "start_time": None if state is None else state.timestamp,
-        **_kept_fields(run, log),
+        "persist_result": own is not None and own.persists,
     }
-
-
-def _kept_fields(run: Run, log: RunLog[TaskRun]) -> dict[str, Any]:
-    """Return the fields about results of a run that has decided whether it keeps them."""
-    own = log.keeping
-    if run.cache_key is not None:  # the core has decided
-        from oxtask._internal import keeping  # noqa: PLC0415 - start-up time
-
-        own = keeping.of_task(run.task)
-    return {} if own is None else {"result_store": own.store, "persist_result": own.persists}

@@ -187,10 +187,16 @@ class RemoteBackend:
         """Leave it: it will be overwritten."""
 
     def write(self, key: str, content: bytes) -> None:
-        if isinstance(self._storage, RemoteFileSystem):
-            self._storage._write(stored_name(key), content)
-        else:
-            settle(self._storage.write_path(stored_name(key), content))
+        try:
+            if isinstance(self._storage, RemoteFileSystem):
+                self._storage._write(stored_name(key), content)
+            else:
+                settle(self._storage.write_path(stored_name(key), content))
+        except ResultStoreError:
+            raise
+        except Exception as error:
+            why = f"A result could not be written: {short_repr(error)}"
+            raise ResultStoreError(getattr(error, "errno", None), why, key) from error
 
 
 class _StagedObject:

@@ -142,7 +142,7 @@ def pack_record(record: ResultRecord[Any], key: str, payload: bytes | None = Non
 
 
 def unpack_record(
-    blob: bytes, key: str | None, payload: bytes | None = None
+    blob: bytes, key: str | None, payload: bytes | None = None, *, trusts_json: bool = True
 ) -> tuple[Any, ResultRecordMetadata]:
     """Return the value and the metadata of a stored record.
 
@@ -150,20 +150,21 @@ def unpack_record(
         blob: The record.
         key: The key under which it was found.
         payload: The value, if it is stored apart.
+        trusts_json: Whether JSON is read that this user has not signed.
 
     Raises:
         CorruptRecordError: If it is damaged or belongs to another key, cannot be decoded, or would
             have to be signed and is not.
         NewerRecordError: If a newer version has written it.
     """
-    return unpack_envelope(unseal(blob, key), payload)
+    return unpack_envelope(unseal(blob, key), payload, trusts_json=trusts_json)
 
 
 def unpack_envelope(
-    envelope: Envelope, payload: bytes | None = None
+    envelope: Envelope, payload: bytes | None = None, *, trusts_json: bool = True
 ) -> tuple[Any, ResultRecordMetadata]:
     """Do what `unpack_record` does, with a record that was verified."""
-    metadata = metadata_of(envelope)
+    metadata = metadata_of(envelope, trusts_json=trusts_json)
     if envelope.codec != SERIALIZER:
         try:
             return envelope.value(), metadata
@@ -180,22 +181,24 @@ def unpack_envelope(
     return load_value(metadata, payload), metadata
 
 
-def metadata_of(envelope: Envelope) -> ResultRecordMetadata:
+def metadata_of(envelope: Envelope, *, trusts_json: bool = True) -> ResultRecordMetadata:
     """Return the metadata of a record that may be read.
 
     Raises:
         CorruptRecordError: If the record may not be read, or its metadata is not valid.
     """
     if envelope.codec == SERIALIZER:
-        return metadata_from(envelope.metadata, envelope.is_signed)
+        return metadata_from(envelope.metadata, envelope.is_signed, trusts_json=trusts_json)
     return ResultRecordMetadata(storage_key=envelope.key, expiration=moment(envelope.expires))
 
 
-def metadata_from(metadata: bytes, is_signed: bool) -> ResultRecordMetadata:
+def metadata_from(
+    metadata: bytes, is_signed: bool, *, trusts_json: bool = False
+) -> ResultRecordMetadata:
     """Return the metadata that a record holds, if the record may be read.
 
     Making a serializer imports modules, and many run what they read: what this user has not signed
-    is read as plain JSON only.
+    is read as plain JSON only, and that only by who asked for JSON.
 
     Raises:
         CorruptRecordError: If the record may not be read, or its metadata is not valid.
@@ -205,11 +208,11 @@ def metadata_from(metadata: bytes, is_signed: bool) -> ResultRecordMetadata:
         serializer: Any = fields.get("serializer")
     except (ValueError, AttributeError) as error:
         raise CorruptRecordError(f"its metadata is not valid: {short_repr(error)}") from error
-    if not is_signed and serializer != JSONSerializer().model_dump():
+    if not is_signed and not (trusts_json and serializer == JSONSerializer().model_dump()):
         kind = serializer.get("type") if isinstance(serializer, dict) else serializer
         raise CorruptRecordError(
             f"it needs the serializer {short_repr(kind)}, and was not signed with the key of this "
-            "user: only JSON is read without"
+            "user: only JSON is read without, by a store whose serializer is JSON"
         )
     try:
         return ResultRecordMetadata.model_validate(fields)

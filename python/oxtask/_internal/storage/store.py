@@ -27,7 +27,7 @@ from oxtask._internal.times import utc_now
 from oxtask.exceptions import CorruptRecordError, NewerRecordError
 from oxtask.filesystems import NullFileSystem
 from oxtask.results import ResultRecord
-from oxtask.serializers import PickleSerializer, resolve_serializer
+from oxtask.serializers import JSONSerializer, PickleSerializer, resolve_serializer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -371,9 +371,17 @@ class ResultStore(StoreLocks):
             self.__dict__["_known_plain"] = known
         return backend.pack if known[1] else None
 
+    @property
+    def _trusts_json(self) -> bool:
+        """Whether JSON is read that somebody else has written, which is no program."""
+        return self.serializer == JSONSerializer()
+
     def _read(self, key: str) -> ResultRecord[Any]:
         if self._heads is self._backend and isinstance(self._backend, PackedBackend):
-            found: ResultRecord[Any] = ResultRecord(*unpack_envelope(self._backend.envelope(key)))
+            envelope = self._backend.envelope(key)
+            found: ResultRecord[Any] = ResultRecord(
+                *unpack_envelope(envelope, trusts_json=self._trusts_json)
+            )
             found.mark_persisted()
             return found
         location = version = blob = None
@@ -385,7 +393,9 @@ class ResultStore(StoreLocks):
         if blob is None:
             blob = self._heads.read(key)
         payload = None if self._heads is self._backend else self._backend.read(key)
-        record: ResultRecord[Any] = ResultRecord(*unpack_record(blob, key, payload))
+        record: ResultRecord[Any] = ResultRecord(
+            *unpack_record(blob, key, payload, trusts_json=self._trusts_json)
+        )
         record.mark_persisted()
         record.metadata._storage = place_of(self.result_storage)
         if location is not None and version is not None:
