@@ -31,3 +31,15 @@ class FlowInterrupted(Interruption):
     """Raised in a flow run that is cancelled, and on its way out in the runs inside of it."""
 
     reason = "the flow run, or one around it, was cancelled"
+
+
+class BodyLost(BaseException):  # noqa: N818 - raised in the engine only, as a signal
+    """Raised where a body was called in a worker process that did not come through it.
+
+    Attributes:
+        error: What is said of it.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
