@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxtask._internal import log_lines, plan_watch, task_transactions
 from oxtask._internal.deadlines import BodyTimedOut, awithin
-from oxtask._internal.interruptions import BodyLost, FlowInterrupted, RunInterrupted
+from oxtask._internal.interruptions import FlowInterrupted, RaisedElsewhere, RunInterrupted
 from oxtask._internal.log_lines import MAX_REPR_LENGTH
 from oxtask._internal.run_history import observe
 from oxtask._internal.run_sources import note_sources
@@ -183,8 +183,8 @@ def judge_error(error: BaseException) -> Answer:
         return TIMED_OUT, TaskRunTimeoutError.after(error.seconds)
     if isinstance(error, TimeoutError):
         return TIMED_OUT, error
-    if isinstance(error, BodyLost):
-        return CRASHED, error.error
+    if isinstance(error, RaisedElsewhere):
+        return (CRASHED, error.error) if error.is_crash else judge_error(error.error)
     if isinstance(error, FlowInterrupted):
         return CANCELLED, error
     return (FAILED if isinstance(error, Exception) else CRASHED), error

@@ -33,13 +33,15 @@ class FlowInterrupted(Interruption):
     reason = "the flow run, or one around it, was cancelled"
 
 
-class BodyLost(BaseException):  # noqa: N818 - raised in the engine only, as a signal
-    """Raised where a body was called in a worker process that did not come through it.
+class RaisedElsewhere(BaseException):  # noqa: N818 - raised in the engine only, as a signal
+    """Raised where a body was called in another process: what that came to.
 
     Attributes:
-        error: What is said of it.
+        error: The exception; it has no frames of this process.
+        is_crash: Whether the run crashed with it, whatever its class.
     """
 
-    def __init__(self, error: BaseException) -> None:
+    def __init__(self, error: BaseException, *, is_crash: bool) -> None:
         super().__init__(error)
         self.error = error
+        self.is_crash = is_crash

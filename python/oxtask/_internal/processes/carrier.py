@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from oxtask import _core
 from oxtask._internal import engine
 from oxtask._internal.deadlines import BodyTimedOut
-from oxtask._internal.interruptions import BodyLost, RunInterrupted
+from oxtask._internal.interruptions import RaisedElsewhere, RunInterrupted
 from oxtask._internal.processes import orders
 from oxtask._internal.processes.channel import (
     BEGUN,
@@ -31,7 +31,7 @@ from oxtask._internal.processes.channel import (
 from oxtask._internal.processes.pool import Ticket
 from oxtask._internal.processes.worker_process import WorkerStartError
 from oxtask._internal.run_packing import pack
-from oxtask._internal.steps import Body, call_step
+from oxtask._internal.steps import drive
 from oxtask.client.schemas.objects import TaskRun
 from oxtask.context import FlowRunContext, TagsContext
 from oxtask.exceptions import CrashedRun, WorkerDiedError
@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     from oxtask._internal.processes.pool import WorkerPool
     from oxtask._internal.processes.program_logs import Messages
     from oxtask._internal.processes.worker_process import WorkerProcess
-    from oxtask._internal.steps import Answer, Steps
+    from oxtask._internal.steps import Answer, Body
     from oxtask._internal.task_machinery import TaskMachinery
+    from oxtask._internal.task_runs import RunLog
 
 TIMEOUT_GRACE_SECONDS = 0.3
 """How long after its deadline a body may still run, before its worker is killed."""
@@ -113,7 +114,8 @@ class Carrier:
         attempt = _Attempt(self._pool, self._messages, run.task, ship)
         try:
             run.future.add_done_callback(attempt.ticket.revoke)
-            answer = _driven(engine.life(run, args, kwargs), attempt, run)
+            steps = engine.life(run, args, kwargs)
+            answer: Answer = drive(steps, lambda step: attempt.carry(step, run.record))
             if answer[0] != engine.DELAY and ship.worker is not None:
                 self._pool.forget(ship.worker, ship.key)
                 ship.worker = None
@@ -121,36 +123,6 @@ class Carrier:
             del run
             attempt.end()
         return answer
-
-
-def _driven(steps: Steps, attempt: _Attempt, run: Run) -> Answer:
-    """Carry out the steps of a run, bodies in a worker.
-
-    What a body raised comes without a traceback, and so without frames of the engine that would
-    keep the run.
-    """
-    resume, value = steps.send, None
-    while True:
-        try:
-            step = resume(value)
-        except StopIteration as stop:
-            answer: Answer = stop.value
-            return answer
-        finally:
-            value = None
-        try:
-            if type(step) is Body:
-                error, value = attempt.carry(step, pack(run.record, TaskRun))
-                if error is not None:
-                    error.__traceback__ = None
-            else:
-                error, value = None, call_step(step)
-        except BaseException as raised:  # noqa: BLE001 - handed to the steps, which judge
-            error = raised
-        if error is None:
-            resume = steps.send
-        else:
-            resume, value, error = steps.throw, error, None
 
 
 class _Attempt:
@@ -165,10 +137,15 @@ class _Attempt:
         self._ship = ship
         self.ticket = Ticket(pool)
 
-    def carry(
-        self, step: Body, record: tuple[Any, ...]
-    ) -> tuple[BaseException | None, Any]:
-        """Have a worker call the function; return what it raised, or what it returned."""
+    def carry(self, step: Body, log: RunLog[TaskRun]) -> Any:
+        """Have a worker call the function.
+
+        Raises:
+            RaisedElsewhere: If the function raised, or the worker died, or none could be had.
+            BodyTimedOut: If the function took too long.
+            RunInterrupted: If the run has ended meanwhile.
+        """
+        record = pack(log, TaskRun)
         try:
             worker = self.ticket.worker
             if worker is None:
@@ -177,25 +154,24 @@ class _Attempt:
             worker.runs += 1
             worker.channel.send(RUN, order.pickled())
             kind, content = self._answer(worker, step.timeout_seconds)
-            if kind == TIMED_OUT:
-                return _timed_out(step), None
-            if kind == VALUE:
-                return None, orders.value_from(content, self._task.name)
-            assert kind == RAISED
-            error, is_failure = orders.error_from(content, self._task.name)
-            return (error if is_failure else BodyLost(error)), None
         except GivenUpError:
             self._interrupt()
-            return RunInterrupted(), None
+            raise RunInterrupted from None
         except TimeoutError:
             self._discard()  # it does not listen
-            return _timed_out(step), None
+            kind, content = TIMED_OUT, b""
         except ChannelClosedError:
-            return BodyLost(self._death()), None
+            raise RaisedElsewhere(self._death(), is_crash=True) from None
         except WorkerStartError as error:
-            return BodyLost(CrashedRun(f"task {self._task.name!r} was not run: {error}")), None
-        except Exception as error:  # noqa: BLE001 - what cannot be pickled fails the run
-            return error, None
+            crash = CrashedRun(f"task {self._task.name!r} was not run: {error}")
+            raise RaisedElsewhere(crash, is_crash=True) from None
+        if kind == VALUE:
+            return orders.value_from(content, self._task.name)
+        if kind == TIMED_OUT:
+            raise BodyTimedOut(step.timeout_seconds or 0.0)
+        assert kind == RAISED
+        error, is_failure = orders.error_from(content, self._task.name)
+        raise RaisedElsewhere(error, is_crash=not is_failure)
 
     # --- there ------------------------------------------------------------------------------------
 
@@ -281,6 +257,3 @@ class _Attempt:
             worker.exit_code,
         )
 
-
-def _timed_out(step: Body) -> BodyTimedOut:
-    return BodyTimedOut(step.timeout_seconds or 0.0)

@@ -157,7 +157,12 @@ def pickled_flow(context: FlowRunContext | None) -> bytes:
     try:
         return dumps(fields)
     except Exception:  # noqa: BLE001 - whatever the values do
-        return dumps({**fields, "parameters": {}})
+        fields["parameters"] = {}
+    try:
+        return dumps(fields)
+    except Exception as error:
+        msg = f"flow {context.flow.name!r} cannot be sent to a worker process: {describe(error)}"
+        raise TransferError(msg) from error
 
 
 # --- outcomes -------------------------------------------------------------------------------------

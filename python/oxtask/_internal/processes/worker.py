@@ -184,10 +184,10 @@ class _Worker:
 
 
 class _RemoteRun:
-    """What the current run is in a worker; its record is made when somebody asks.
+    """Stands for a `TaskRunContext`, which is made when somebody asks.
 
     Attributes:
-        view: The `TaskRunContext` of the run.
+        view: The `TaskRunContext`.
     """
 
     def __init__(
@@ -213,6 +213,9 @@ class _RemoteRun:
                 start_time=record.state and record.state.timestamp,
             )
         return self._view
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.view, name)
 
 
 def _body(task: TaskMachinery, step: Body) -> Any:
