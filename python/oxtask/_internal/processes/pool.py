@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LEAVE_SECONDS = 2.0
 """How long workers that have nothing more to do may take to leave."""
+MAX_STARTS = 5
+"""How often a worker is started for a run, if each is killed before it is ready."""
 HAND_BACK_SECONDS = 1.0
 """How long to wait at the end for those whose runs were cancelled."""
 
@@ -73,6 +75,7 @@ class WorkerPool:
         self._starting = 0
         self._is_closed = False
         self._start_error: str | None = None
+        self._has_started = False
         # Runs before `multiprocessing` waits for its processes at the end of the program.
         self._at_exit = Finalize(None, self._kill_all, exitpriority=100)
 
@@ -90,6 +93,16 @@ class WorkerPool:
             WorkerStartError: If no worker can be started.
         """
         self._see_off()
+        for _ in range(MAX_STARTS):
+            try:
+                return self._idle_or_new(ticket, wanted)
+            except WorkerStartError as error:
+                failure = error
+                if not error.was_killed:
+                    break
+        raise failure
+
+    def _idle_or_new(self, ticket: Ticket, wanted: WorkerProcess | None) -> WorkerProcess:
         while True:
             dead = None
             with self.changed:
@@ -142,12 +155,14 @@ class WorkerPool:
             with self.changed:
                 if worker is None:
                     self._starting -= 1
-                if isinstance(error, WorkerStartError):
+                is_lasting = isinstance(error, WorkerStartError) and not error.was_killed
+                if is_lasting and not self._has_started:
                     # The next would end in the same way, and so on for all runs.
                     self._start_error = str(error)
             if worker is not None:
                 self.discard(ticket)
             raise
+        self._has_started = True
         return worker
 
     def give_back(self, ticket: Ticket) -> None:

@@ -6,11 +6,11 @@ else of a run (its states, hooks, attempts) is in the program.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pickle
 import signal
 import sys
+from contextlib import ExitStack
 from contextvars import copy_context
 from threading import Thread
 from types import GeneratorType
@@ -38,6 +38,7 @@ from oxtask.client.schemas.objects import TaskRun
 from oxtask.context import TaskRunContext
 from oxtask.exceptions import TransferError
 from oxtask.settings import reload_settings
+from oxtask.task_runners import ThreadPoolTaskRunner
 
 if TYPE_CHECKING:
     import socket
@@ -147,7 +148,10 @@ class _Worker:
         task, args, kwargs = call = self._call_of(order)
         if order.keep:
             self._kept[order.key] = call
-        with hydrated_context(self._context_of(order)):
+        with ExitStack() as stack:
+            stack.enter_context(hydrated_context(self._context_of(order)))
+            if not self._flow:
+                stack.enter_context(ThreadPoolTaskRunner())  # a flow brings its own
             # After the settings, which bring a level with them.
             self.logs.set_level(order.log_level)
             _core.current_run.set(_RemoteRun(task, args, kwargs, order.record))
@@ -221,6 +225,8 @@ class _RemoteRun:
 def _body(task: TaskMachinery, step: Body) -> Any:
     """Call the function, within its time, and return what can be sent of what it returned."""
     if task.isasync and not task.isgenerator:
+        import asyncio  # noqa: PLC0415 - a third of the time that a worker takes to start
+
         value = asyncio.run(engine.acall_body(task, step))
     else:
         value = within(step.timeout_seconds, lambda: _called(task, step))

@@ -36,7 +36,15 @@ same, one of them misses the exit code.
 
 
 class WorkerStartError(Exception):
-    """A worker process ended before it could do anything."""
+    """A worker process could not be started, or ended before it could do anything.
+
+    Attributes:
+        was_killed: Whether it was killed by a signal, so that the next one may fare better.
+    """
+
+    def __init__(self, message: str, *, was_killed: bool = False) -> None:
+        super().__init__(message)
+        self.was_killed = was_killed
 
 
 class WorkerProcess:
@@ -62,8 +70,11 @@ class WorkerProcess:
             )
             with _multiprocessing:
                 process.start()
-        except BaseException:
+        except BaseException as error:
             ours.close()
+            if isinstance(error, OSError):
+                msg = f"a worker process could not be started: {error!r}"
+                raise WorkerStartError(msg) from error
             raise
         finally:
             theirs.close()
@@ -95,7 +106,7 @@ class WorkerProcess:
                 "imports the script of the program anew: what starts the flow there must stand "
                 "under `if __name__ == '__main__':`"
             )
-            raise WorkerStartError(msg) from None
+            raise WorkerStartError(msg, was_killed=(self.exit_code or 0) < 0) from None
         if kind == FAILED_START:
             self.end()
             msg = f"the initializer of worker process {self.pid} raised:\n{content.decode()}"
