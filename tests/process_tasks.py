@@ -140,6 +140,12 @@ def say(text):
     print(text)
 
 
+@task(log_prints=True)
+def say_often(count):
+    for number in range(count):
+        print(number)
+
+
 # --- what ends workers ----------------------------------------------------------------------------
 
 
@@ -219,11 +225,9 @@ def stop_itself(path):
 
 @task
 def hold_the_interpreter(path):
-    """Wait in C code without letting go of the interpreter lock."""
-    import ctypes
-
+    """Compute in C code without letting go of the interpreter lock."""
     note(path, str(os.getpid()))
-    ctypes.PyDLL(None).sleep(60)
+    sum(range(10**13))
 
 
 @task

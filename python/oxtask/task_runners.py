@@ -16,6 +16,7 @@ from oxtask.futures import Future, FutureList
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Callable
     from types import TracebackType
 
     from typing_extensions import Self
@@ -230,7 +231,7 @@ class ThreadPoolTaskRunner(TaskRunner[Any]):
         runner = self._runner
         try:
             if runner is not None:
-                shut_down(runner, kind)
+                shut_down(runner, kind, self.cancel_all)
         finally:
             self._runner = None
             super().__exit__(kind, error, traceback)
@@ -265,17 +266,21 @@ def check_count(name: str, value: Any, otherwise: str) -> None:
         raise ValueError(msg)
 
 
-def shut_down(runner: _core.Runner, error: type[BaseException] | None) -> None:
+def shut_down(
+    runner: _core.Runner, error: type[BaseException] | None, cancel_all: Callable[[], None]
+) -> None:
     """Wait for what was submitted; after an error, drop what has not started.
 
     At Ctrl-C and the like, what is under way is told to stop, and nobody waits for it.
     """
     if error is not None:
-        runner.cancel_all(running=not issubclass(error, (Exception, GeneratorExit)))
+        runner.cancel_all()
+        if not issubclass(error, (Exception, GeneratorExit)):
+            cancel_all()
     try:
         runner.drain()
     except BaseException:
-        runner.cancel_all(running=True)
+        cancel_all()
         raise
     finally:
         runner.close()

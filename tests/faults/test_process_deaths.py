@@ -206,7 +206,7 @@ def test_a_worker_that_dies_in_the_middle_of_a_frame_holds_nobody_up(share):
         initargs=(share,),
     ) as runner:
         futures = runner.map(
-            tasks.add.with_options(retries=20), {"x": [b"x" * 100_000] * 12, "y": b"y"}
+            tasks.add.with_options(retries=20), {"x": [b"x" * 100_000] * 6, "y": b"y"}
         )
         assert wait(futures, 30).not_done == set()
         assert {len(future.result()) for future in futures} == {100_001}
@@ -220,20 +220,20 @@ def test_workers_that_are_used_up_are_replaced():
     with ProcessPoolTaskRunner(
         max_workers=2, max_tasks_per_worker=1, start_method="forkserver"
     ) as runner:
-        futures = runner.map(tasks.where, {"_": range(30)})
+        futures = runner.map(tasks.where, {"_": range(12)})
         assert wait(futures, 40).not_done == set()
-        assert len({future.result() for future in futures}) == 30
+        assert len({future.result() for future in futures}) == 12
 
 
 @pytest.mark.parametrize("end", ["cancel_all", "exit", "drop"])
 def test_no_future_is_left_behind_when_the_runner_ends_half_way(end):
     """C9"""
     runner = ProcessPoolTaskRunner(
-        max_workers=2, max_tasks_per_worker=2, start_method="forkserver"
+        max_workers=2, max_tasks_per_worker=4, start_method="forkserver"
     )
     try:
         with runner:
-            futures = runner.map(square, {"x": range(100)})
+            futures = runner.map(square, {"x": range(40)})
             futures[5].wait()
             if end == "cancel_all":
                 runner.cancel_all()

@@ -39,7 +39,7 @@ from oxtask.logging.handlers import ROOT
 from oxtask.settings import get_current_settings
 
 if TYPE_CHECKING:
-    from oxtask._core import Run
+    from oxtask._core import Run, TaskRunFuture
     from oxtask._internal.processes.channel import Frame
     from oxtask._internal.processes.pool import WorkerPool
     from oxtask._internal.processes.program_logs import Messages
@@ -90,6 +90,7 @@ class Carrier:
     def __init__(self, pool: WorkerPool, messages: Messages) -> None:
         self._pool = pool
         self._messages = messages
+        self._under_way: set[TaskRunFuture] = set()
         self.plan = _core.Plan(
             function=self.run_attempt,
             kind="carried",
@@ -112,17 +113,26 @@ class Carrier:
         """Carry a run on up to its end, or up to a retry that must wait."""
         ship = shipment.get()
         attempt = _Attempt(self._pool, self._messages, run.task, ship)
+        future = run.future
+        self._under_way.add(future)
         try:
-            run.future.add_done_callback(attempt.ticket.revoke)
+            future.add_done_callback(attempt.ticket.revoke)
             steps = engine.life(run, args, kwargs)
             answer: Answer = drive(steps, lambda step: attempt.carry(step, run.record))
             if answer[0] != engine.DELAY and ship.worker is not None:
                 self._pool.forget(ship.worker, ship.key)
                 ship.worker = None
         finally:
-            del run
+            self._under_way.discard(future)
+            del run, future
             attempt.end()
         return answer
+
+    def cancel_all(self) -> None:
+        """Cancel the runs that are under way."""
+        # Whoever adds one meanwhile finds the runner cancelled.
+        for future in tuple(self._under_way):
+            future.cancel()
 
 
 class _Attempt:

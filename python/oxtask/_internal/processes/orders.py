@@ -13,7 +13,7 @@ from oxtask._internal.text import short_repr
 from oxtask.exceptions import RemoteError, TransferError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from oxtask._internal.task_machinery import TaskMachinery
     from oxtask.context import FlowRunContext
@@ -93,6 +93,19 @@ def dumps(value: Any) -> bytes:
     if type(value) in _PLAIN:
         return pickle.dumps(value, _PROTOCOL)
     return cloudpickle.dumps(value, _PROTOCOL)  # type: ignore[no-any-return]
+
+
+def pickled_setup(initializer: Callable[..., Any] | None, arguments: tuple[Any, ...]) -> bytes:
+    """Pickle what is called in a worker before its first run.
+
+    Raises:
+        TransferError: If that cannot be done.
+    """
+    try:
+        return dumps((initializer, arguments))
+    except Exception as error:
+        msg = f"'initializer' or 'initargs' cannot be pickled: {describe(error)}"
+        raise TransferError(msg) from error
 
 
 # --- calls ----------------------------------------------------------------------------------------

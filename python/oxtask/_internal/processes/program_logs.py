@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class MessageProcessor(Protocol):
 
 
 class MessageProcessorFactory(Protocol):
-    """Makes a `MessageProcessor`, when the runner is started."""
+    """Makes a `MessageProcessor`, when the first message comes."""
 
     def __call__(self) -> MessageProcessor:
         """Return a processor."""
@@ -44,17 +45,27 @@ class Messages:
         self, factories: Iterable[MessageProcessorFactory], logger: logging.Logger
     ) -> None:
         self._logger = logger
-        self._processors: list[MessageProcessor] = []
-        for factory in factories:
-            try:
-                self._processors.append(factory())
-            except Exception:
-                logger.exception("A message processor could not be made by %r; left out", factory)
+        self._factories = tuple(factories)
+        self._lock = Lock()
+        self._made: list[MessageProcessor] | None = None
+
+    def _processors(self) -> list[MessageProcessor]:
+        """Return the processors, made when the first message comes."""
+        with self._lock:
+            if self._made is None:
+                self._made = []
+                for factory in self._factories:
+                    try:
+                        self._made.append(factory())
+                    except Exception:
+                        text = "A message processor could not be made by %r; left out"
+                        self._logger.exception(text, factory)
+            return self._made
 
     def take(self, content: bytes) -> None:
         """Hand a log record to the logger whose name it bears."""
         message: Any = LOG_TYPE, pickle.loads(content)
-        for processor in self._processors:
+        for processor in self._processors():
             message = self._processed(processor, message)
             if message is None:
                 return

@@ -6,6 +6,7 @@ import os
 import warnings
 from contextvars import copy_context
 from multiprocessing import current_process
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 from oxtask import _core
@@ -16,7 +17,6 @@ from oxtask._internal.processes.program_logs import Messages
 from oxtask._internal.task_runs import tracks_inputs
 from oxtask._internal.text import short_repr
 from oxtask._internal.transactions.base import get_transaction
-from oxtask.exceptions import TransferError
 from oxtask.settings import get_current_settings
 from oxtask.task_runners import TaskRunner, check_count, shut_down
 
@@ -92,6 +92,7 @@ class ProcessPoolTaskRunner(TaskRunner[Any]):
         self._runner: _core.Runner | None = None
         self._pool: WorkerPool | None = None
         self._carrier: Carrier | None = None
+        self._opening = Lock()
 
     def duplicate(self) -> Self:
         """Return a new runner with the same options, not started."""
@@ -146,7 +147,7 @@ class ProcessPoolTaskRunner(TaskRunner[Any]):
 
         Raises:
             RuntimeError: If the runner was not started.
-            TransferError: If the task or an argument cannot be pickled.
+            TransferError: If the task, an argument or the initializer cannot be pickled.
         """
         args, kwargs = task._signature_plan().arguments(parameters)
         return self._submit_call(task, args, kwargs, wait_for)
@@ -157,7 +158,9 @@ class ProcessPoolTaskRunner(TaskRunner[Any]):
         A body gets half a second to clean up; then its process is killed.
         """
         if self._runner is not None:
-            self._runner.cancel_all(running=True)
+            self._runner.cancel_all()
+        if self._carrier is not None:
+            self._carrier.cancel_all()
 
     def _submit_call(
         self, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], wait_for: Any
@@ -199,27 +202,27 @@ class ProcessPoolTaskRunner(TaskRunner[Any]):
         ship: Shipment,
     ) -> Any:
         assert self._runner is not None
-        assert self._carrier is not None
+        carrier = self._carrier or self._open()
         shipment.set(ship)
-        return self._runner.submit(task, args, kwargs, wait_for, plan=self._carrier.plan)
+        return self._runner.submit(task, args, kwargs, wait_for, plan=carrier.plan)
 
     # --- life -------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         super().__enter__()
         self._runner = _core.Runner(self._max_workers)
-        try:
-            setup = orders.dumps((self._initializer, self._initargs))
-        except Exception as error:
-            super().__exit__(None, None, None)
-            self._runner = None
-            msg = f"'initializer' or 'initargs' cannot be pickled: {orders.describe(error)}"
-            raise TransferError(msg) from error
-        self._pool = WorkerPool(
-            self._max_workers, self._start_method, setup, self._max_tasks_per_worker
-        )
-        self._carrier = Carrier(self._pool, Messages(self._factories, self.logger))
         return self
+
+    def _open(self) -> Carrier:
+        """Get ready for the first run; workers are started when there is work for them."""
+        setup = orders.pickled_setup(self._initializer, self._initargs)
+        with self._opening:
+            if self._carrier is None:
+                self._pool = WorkerPool(
+                    self._max_workers, self._start_method, setup, self._max_tasks_per_worker
+                )
+                self._carrier = Carrier(self._pool, Messages(self._factories, self.logger))
+            return self._carrier
 
     def __exit__(
         self,
@@ -230,7 +233,7 @@ class ProcessPoolTaskRunner(TaskRunner[Any]):
         runner, pool = self._runner, self._pool
         try:
             if runner is not None:
-                shut_down(runner, kind)
+                shut_down(runner, kind, self.cancel_all)
         finally:
             self._runner = self._pool = self._carrier = None
             try:
