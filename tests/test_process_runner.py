@@ -300,3 +300,42 @@ def test_an_initializer_that_cannot_be_sent_is_refused_at_the_submission():
     with ProcessPoolTaskRunner(initializer=print, initargs=(threading.Lock(),)) as runner:
         with pytest.raises(TransferError, match="'initializer' or 'initargs' cannot be pickled"):
             runner.submit(tasks.add, {"x": 1})
+
+
+def test_a_task_in_a_transaction_is_not_rolled_back_with_it(runner):
+    """X-67"""
+    undone = []
+    work = tasks.add.with_options(on_rollback=[undone.append])
+    with pytest.raises(LookupError), pytest.warns(UserWarning, match="in a transaction"):
+        with transaction():
+            assert runner.submit(work, {"x": 1}).result() == 1
+            raise LookupError
+    assert undone == []
+
+
+def test_results_are_cached_by_the_program(runner, tmp_path):
+    """A hit needs no worker."""
+    from oxtask.cache_policies import INPUTS
+    from oxtask.filesystems import LocalFileSystem
+
+    cached = tasks.where.with_options(
+        cache_policy=INPUTS, persist_result=True, result_storage=LocalFileSystem(basepath=tmp_path)
+    )
+    first = runner.submit(cached, {"_": 1})
+    pid = first.result()
+    with ProcessPoolTaskRunner(max_workers=1) as other:
+        second = other.submit(cached, {"_": 1})
+        assert second.result() == pid != os.getpid()
+        assert second.state.name == "Cached"
+        assert other._pool._workers == set()
+
+
+def test_a_stream_needs_threads():
+    """Its window is a matter of the core."""
+
+    @flow(task_runner=ProcessPoolTaskRunner(max_workers=1))
+    def streaming():
+        return list(tasks.add.stream([1, 2]))
+
+    with pytest.raises(TypeError, match="needs a ThreadPoolTaskRunner; the flow has a Process"):
+        streaming()

@@ -117,6 +117,8 @@ class Carrier:
             rich=True,
             # A thread that waits for the run must not carry it: a signal may come in between.
             has_timeout=True,
+            completing=None,
+            caching=None,
             retries=0,
             delays=[],
             jitter=0.0,

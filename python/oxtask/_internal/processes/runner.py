@@ -14,9 +14,8 @@ from oxtask._internal.processes import orders
 from oxtask._internal.processes.carrier import Carrier, Shipment, shipment
 from oxtask._internal.processes.pool import WorkerPool
 from oxtask._internal.processes.program_logs import Messages
-from oxtask._internal.task_runs import tracks_inputs
 from oxtask._internal.text import short_repr
-from oxtask._internal.transactions.base import get_transaction
+from oxtask._internal.transactions.base import current_transaction, step_out
 from oxtask.settings import get_current_settings
 from oxtask.task_runners import TaskRunner, check_count, shut_down
 
@@ -174,7 +173,7 @@ class ProcessPoolTaskRunner(TaskRunner[Any]):
                 "flow. Start it under `if __name__ == '__main__':`"
             )
             raise RuntimeError(msg)
-        if get_transaction() is not None:
+        if current_transaction() is not None:
             warnings.warn(
                 f"Task {task.name!r} is submitted to worker processes in a transaction, and takes "
                 "no part in it: what it does is not rolled back with it. Call the task, or use a "
@@ -186,11 +185,6 @@ class ProcessPoolTaskRunner(TaskRunner[Any]):
             orders.check_call(task, *_without_futures(args, kwargs))
         else:
             call = orders.pickled_call(task, args, kwargs)
-        if tracks_inputs():
-            from oxtask._internal import tracking  # noqa: PLC0415 - start-up time
-
-            tracking.prepare(task)
-            args, kwargs = tracking.traced_call(args, kwargs)
         return copy_context().run(self._hand_over, task, args, kwargs, wait_for, Shipment(call))
 
     def _hand_over(
@@ -204,6 +198,7 @@ class ProcessPoolTaskRunner(TaskRunner[Any]):
         assert self._runner is not None
         carrier = self._carrier or self._open()
         shipment.set(ship)
+        step_out()
         return self._runner.submit(task, args, kwargs, wait_for, plan=carrier.plan)
 
     # --- life -------------------------------------------------------------------------------------
