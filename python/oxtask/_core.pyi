@@ -88,13 +88,17 @@ class TaskBase:
 
 @final
 class Plan:
-    """What the core knows of a task: its function, how calls bind, whether runs need the engine."""
+    """What the core knows of a task: its function, how calls bind, whether runs need the engine.
+
+    The function of a plan of kind ``"carried"`` is no task's: it is called with a run and its
+    arguments in the place of ``oxtask._internal.engine.run_attempt``, and answers as that does.
+    """
 
     def __new__(
         cls,
         *,
         function: Callable[..., Any],
-        kind: Literal["sync", "async", "other"],
+        kind: Literal["sync", "async", "other", "carried"],
         rich: bool,
         completing: Callable[[Run, Any], None] | None,
         retries: int,
@@ -126,8 +130,9 @@ class Runner:
         args: tuple[Any, ...],
         kwargs: dict[str, Any] | None = None,
         wait_for: Any = None,
+        plan: Plan | None = None,
     ) -> TaskRunFuture:
-        """Queue a run, or park it until its inputs have ended."""
+        """Queue a run, or park it until its inputs have ended; ``plan`` stands in for the task's."""
 
     def map(
         self,

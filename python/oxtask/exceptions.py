@@ -296,6 +296,49 @@ class TooManyStuckTasksError(OxtaskException, RuntimeError):
     """Too many timed-out tasks still occupy their threads for another one to be replaced."""
 
 
+# --- worker processes ----------------------------------------------------------------------------
+
+
+class WorkerDiedError(CrashedRun):
+    """The worker process that carried out a run ended before the run did.
+
+    Attributes:
+        pid: The number of the process.
+        exit_code: Its exit code, or less than 0: the signal that killed it; ``None`` if unknown.
+    """
+
+    def __init__(
+        self, message: str, pid: int | None = None, exit_code: int | None = None
+    ) -> None:
+        super().__init__(message, pid, exit_code)
+        self.pid = pid
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class TransferError(OxtaskException, TypeError):
+    """An argument or a result cannot be pickled, and so not be sent to or from a worker process."""
+
+
+class RemoteError(OxtaskException):
+    """Stands for an exception that was raised in a worker process and cannot be brought here.
+
+    Attributes:
+        type_name: The name of its class.
+        traceback_text: Its traceback.
+    """
+
+    def __init__(self, message: str, type_name: str = "", traceback_text: str = "") -> None:
+        super().__init__(message, type_name, traceback_text)
+        self.type_name = type_name
+        self.traceback_text = traceback_text
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 # --- signals -------------------------------------------------------------------------------------
 
 

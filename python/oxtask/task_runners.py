@@ -1,7 +1,8 @@
 """Task runners: who runs what is submitted and mapped in a flow.
 
-The default is `ThreadPoolTaskRunner`, on the core's scheduler. A runner of one's own is a subclass
-of `TaskRunner` with `submit` and `duplicate`.
+The default is `ThreadPoolTaskRunner`, on the core's scheduler. `ProcessPoolTaskRunner` runs tasks in
+processes of their own. A runner of one's own is a subclass of `TaskRunner` with `submit` and
+`duplicate`.
 """
 
 from __future__ import annotations
@@ -15,15 +16,31 @@ from oxtask.futures import Future, FutureList
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Callable
     from types import TracebackType
 
     from typing_extensions import Self
 
+    from oxtask._internal.processes.runner import ProcessPoolTaskRunner as ProcessPoolTaskRunner
     from oxtask.tasks import Task
 
-__all__ = ["ConcurrentTaskRunner", "TaskRunner", "ThreadPoolTaskRunner"]
+__all__ = [
+    "ConcurrentTaskRunner",
+    "ProcessPoolTaskRunner",
+    "TaskRunner",
+    "ThreadPoolTaskRunner",
+]
 
 F = TypeVar("F", bound="Future[Any]")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ProcessPoolTaskRunner":  # start-up time: most programs have no use for it
+        from oxtask._internal.processes.runner import ProcessPoolTaskRunner  # noqa: PLC0415
+
+        return ProcessPoolTaskRunner
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
 
 
 class TaskRunner(ABC, Generic[F]):
@@ -146,12 +163,8 @@ class ThreadPoolTaskRunner(TaskRunner[Any]):
             from oxtask.settings import get_current_settings  # noqa: PLC0415 - start-up time
 
             max_workers = get_current_settings().tasks.runner.thread_pool_max_workers
-        elif isinstance(max_workers, bool) or not isinstance(max_workers, int):
-            msg = f"'max_workers' must be an int or None; got {short_repr(max_workers)}"
-            raise TypeError(msg)
-        if max_workers is not None and max_workers < 1:
-            msg = f"'max_workers' must be 1 or more, or None for no limit; got {max_workers}"
-            raise ValueError(msg)
+        else:
+            check_count("max_workers", max_workers, "no limit")
         self._max_workers = max_workers
         self._runner: _core.Runner | None = None
 
@@ -218,7 +231,7 @@ class ThreadPoolTaskRunner(TaskRunner[Any]):
         runner = self._runner
         try:
             if runner is not None:
-                _shut_down(runner, kind)
+                shut_down(runner, kind, self.cancel_all)
         finally:
             self._runner = None
             super().__exit__(kind, error, traceback)
@@ -238,17 +251,36 @@ class ThreadPoolTaskRunner(TaskRunner[Any]):
         return f"{type(self).__name__}(max_workers={self._max_workers})"
 
 
-def _shut_down(runner: _core.Runner, error: type[BaseException] | None) -> None:
+def check_count(name: str, value: Any, otherwise: str) -> None:
+    """Check an argument that is a count of at least 1, or ``None`` for ``otherwise``.
+
+    Raises:
+        TypeError: If it is no int.
+        ValueError: If it is less than 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        msg = f"{name!r} must be an int or None; got {short_repr(value)}"
+        raise TypeError(msg)
+    if value < 1:
+        msg = f"{name!r} must be 1 or more, or None for {otherwise}; got {value}"
+        raise ValueError(msg)
+
+
+def shut_down(
+    runner: _core.Runner, error: type[BaseException] | None, cancel_all: Callable[[], None]
+) -> None:
     """Wait for what was submitted; after an error, drop what has not started.
 
     At Ctrl-C and the like, what is under way is told to stop, and nobody waits for it.
     """
     if error is not None:
-        runner.cancel_all(running=not issubclass(error, (Exception, GeneratorExit)))
+        runner.cancel_all()
+        if not issubclass(error, (Exception, GeneratorExit)):
+            cancel_all()
     try:
         runner.drain()
     except BaseException:
-        runner.cancel_all(running=True)
+        cancel_all()
         raise
     finally:
         runner.close()

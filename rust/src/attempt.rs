@@ -12,6 +12,7 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::boundary::Enter;
 use crate::caching::Found;
 use crate::inputs::{self, Resolve, Unresolved};
+use crate::plan::Kind;
 use crate::run::{Note, RUNS, Run, Runs, Shape, Spec};
 use crate::seat::Seat;
 use crate::verdict::{Ended, ended, read_answer};
@@ -251,12 +252,17 @@ pub(crate) fn coroutine<'py>(
     }
 }
 
-/// Runs an attempt through the Python engine.
+/// Runs an attempt through the Python engine, or what the runner has in its place.
 fn drive(py: Python<'_>, spec: &Spec, run: &Bound<'_, Run>, input: &Bound<'_, PyAny>) -> Ended {
     let answer = arguments(py, spec.shape, input).and_then(|(args, kwargs)| {
-        let engine = python::engine(py)?.getattr("run_attempt")?.unbind();
+        let plan = spec.plan.get();
+        let driver = if plan.kind == Kind::Carried {
+            plan.function.clone_ref(py)
+        } else {
+            python::engine(py)?.getattr("run_attempt")?.unbind()
+        };
         let all = PyTuple::new(py, [run.as_any(), args.as_any(), kwargs.as_any()])?;
-        boundary::call(py, &engine, all.as_any(), None)
+        boundary::call(py, &driver, all.as_any(), None)
     });
     ended(py, true, run, answer)
 }

@@ -9,6 +9,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use crate::collector::Known;
 use crate::futures::TaskRunFuture;
 use crate::inputs::{self, Resolve};
+use crate::plan::Plan;
 use crate::run::{Runs, Shape, Spec};
 use crate::runner::check;
 use crate::task::TaskBase;
@@ -159,6 +160,18 @@ pub(crate) fn submit<'py>(
     kwargs: Option<Bound<'py, PyDict>>,
     wait_for: Option<Bound<'py, PyAny>>,
 ) -> PyResult<TaskRunFuture> {
+    submit_as(task, TaskBase::plan(task)?, pool, args, kwargs, wait_for)
+}
+
+/// The same, with a plan that need not be the task's own.
+pub(crate) fn submit_as<'py>(
+    task: &Bound<'py, TaskBase>,
+    plan: Py<Plan>,
+    pool: &RunPool,
+    args: Bound<'py, PyTuple>,
+    kwargs: Option<Bound<'py, PyDict>>,
+    wait_for: Option<Bound<'py, PyAny>>,
+) -> PyResult<TaskRunFuture> {
     let py = task.py();
     check(py, pool)?;
     let (shape, input) = match kwargs {
@@ -173,7 +186,6 @@ pub(crate) fn submit<'py>(
     needs.scan(&input, 0)?;
     let mut every = Vec::new();
     Needs::wait_for(wait_for.as_ref(), &mut every)?;
-    let plan = TaskBase::plan(task)?;
     let (rich, cache) = caching::open(py, plan.get(), plan.get().is_rich(py));
     let spec = Spec {
         task: task.clone().into_any().unbind(),

@@ -14,6 +14,8 @@ pub(crate) enum Kind {
     Async,
     /// Generators, and whatever else the Python engine drives.
     Other,
+    /// Carried elsewhere: `function` drives attempts in the place of the Python engine's own driver.
+    Carried,
 }
 
 #[allow(clippy::struct_excessive_bools)] // flags of a signature, not states
@@ -76,6 +78,7 @@ impl Plan {
             kind: match kind {
                 "sync" => Kind::Sync,
                 "async" => Kind::Async,
+                "carried" => Kind::Carried,
                 _ => Kind::Other,
             },
             rich,

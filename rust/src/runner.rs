@@ -12,6 +12,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use crate::collector::Known;
 use crate::futures::{self, TaskRunFuture};
 use crate::intake::{self, Columns, Needs};
+use crate::plan::Plan;
 use crate::run::{Runs, Spec};
 use crate::task::TaskBase;
 use crate::waiting::{Edge, Waiting};
@@ -61,16 +62,18 @@ impl Runner {
         (self.pool.workers(), self.pool.stuck())
     }
 
-    /// One run of `task`. `shape` says what `input` is: the arguments, or a pair with the keywords.
-    #[pyo3(signature = (task, args, kwargs=None, wait_for=None))]
+    /// One run of `task`, by a plan that need not be the task's own.
+    #[pyo3(signature = (task, args, kwargs=None, wait_for=None, plan=None))]
     fn submit<'py>(
         &self,
         task: &Bound<'py, TaskBase>,
         args: Bound<'py, PyTuple>,
         kwargs: Option<Bound<'py, PyDict>>,
         wait_for: Option<Bound<'py, PyAny>>,
+        plan: Option<Py<Plan>>,
     ) -> PyResult<TaskRunFuture> {
-        intake::submit(task, &self.pool, args, kwargs, wait_for)
+        let plan = plan.map_or_else(|| TaskBase::plan(task), Ok)?;
+        intake::submit_as(task, plan, &self.pool, args, kwargs, wait_for)
     }
 
     /// A run of `task` for each of `length` items.

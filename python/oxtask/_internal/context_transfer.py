@@ -35,6 +35,11 @@ def serialize_context(asset_context: Mapping[str, Any] | None = None) -> dict[st
     }
 
 
+def flow_fields(context: FlowRunContext) -> dict[str, Any]:
+    """Write the context of a flow run down."""
+    return _fields(context, _FLOW_FIELDS)
+
+
 def _fields(context: Any, names: tuple[str, ...]) -> dict[str, Any]:
     return {} if context is None else {name: getattr(context, name) for name in names}
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxtask._internal import log_lines, plan_watch, task_transactions
 from oxtask._internal.deadlines import BodyTimedOut, awithin
-from oxtask._internal.interruptions import FlowInterrupted, RunInterrupted
+from oxtask._internal.interruptions import FlowInterrupted, RaisedElsewhere, RunInterrupted
 from oxtask._internal.log_lines import MAX_REPR_LENGTH
 from oxtask._internal.run_history import observe
 from oxtask._internal.run_sources import note_sources
@@ -49,7 +49,12 @@ from oxtask._internal.task_runs import (
     new_log,
 )
 from oxtask._internal.text import short_repr
-from oxtask.exceptions import TaskRunTimeoutError, UpstreamTaskError
+from oxtask.exceptions import (
+    TaskRunTimeoutError,
+    TransferError,
+    UpstreamTaskError,
+    WorkerDiedError,
+)
 from oxtask.results import ResultRecord
 
 if TYPE_CHECKING:
@@ -178,6 +183,8 @@ def judge_error(error: BaseException) -> Answer:
         return TIMED_OUT, TaskRunTimeoutError.after(error.seconds)
     if isinstance(error, TimeoutError):
         return TIMED_OUT, error
+    if isinstance(error, RaisedElsewhere):
+        return (CRASHED, error.error) if error.is_crash else judge_error(error.error)
     if isinstance(error, FlowInterrupted):
         return CANCELLED, error
     return (FAILED if isinstance(error, Exception) else CRASHED), error
@@ -212,10 +219,18 @@ def is_good(code: int, output: Any) -> bool:
 def retry_delay(task: TaskMachinery, log: RunLog[Any], code: int, output: Any) -> Steps:
     """Return the seconds to wait before the next attempt, or ``None`` if there is none."""
     failed_state = code == CHOSEN_FAILED and output.is_failed()
-    if code not in {FAILED, TIMED_OUT} and not failed_state:
+    if code == CRASHED:
+        if not isinstance(output, WorkerDiedError):
+            return None
+    elif code not in {FAILED, TIMED_OUT} and not failed_state:
+        return None
+    if isinstance(output, TransferError):
+        log_lines.failed(log, task, output)  # the function did its part; once more is no better
         return None
     done = log.record.run_count
     if done > task.retries:
+        if code == CRASHED:
+            return None
         log_lines.failed(log, task, output, exhausted=task.retries > 0)
         return None
     condition = task.retry_condition_fn

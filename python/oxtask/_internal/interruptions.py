@@ -31,3 +31,17 @@ class FlowInterrupted(Interruption):
     """Raised in a flow run that is cancelled, and on its way out in the runs inside of it."""
 
     reason = "the flow run, or one around it, was cancelled"
+
+
+class RaisedElsewhere(BaseException):  # noqa: N818 - raised in the engine only, as a signal
+    """Raised where a body was called in another process: what that came to.
+
+    Attributes:
+        error: The exception; it has no frames of this process.
+        is_crash: Whether the run crashed with it, whatever its class.
+    """
+
+    def __init__(self, error: BaseException, *, is_crash: bool) -> None:
+        super().__init__(error)
+        self.error = error
+        self.is_crash = is_crash

@@ -23,7 +23,7 @@ from oxtask._internal.state_types import (
     StateType,
 )
 from oxtask._internal.text import MAX_MESSAGE, MAX_REPORT, short_repr, shortened
-from oxtask.exceptions import TerminationSignal
+from oxtask.exceptions import TerminationSignal, WorkerDiedError
 from oxtask.results import ResultRecord
 
 if TYPE_CHECKING:
@@ -295,6 +295,8 @@ def exception_to_crashed_state(
         message = "Execution was aborted by a termination signal."
     elif isinstance(exc, SystemExit):
         message = "Execution was aborted by Python system exit call."
+    elif isinstance(exc, WorkerDiedError):
+        message = f"Execution was cut short: {exc}."
     elif isinstance(exc, Interruption):
         message = f"Execution was interrupted: {exc.reason}."
     else:

@@ -31,7 +31,10 @@ def open_stream(
     window: int | None,
 ) -> Any:
     """Start a stream in the current flow."""
-    from oxtask.task_runners import current_runner  # noqa: PLC0415 - start-up time
+    from oxtask.task_runners import (  # noqa: PLC0415 - start-up time
+        ThreadPoolTaskRunner,
+        current_runner,
+    )
 
     size = _checked_window(window)
     source = _iterator(iterable)
@@ -39,7 +42,7 @@ def open_stream(
     runner = current_runner("streaming", task.name)
     if hasattr(source, "__anext__"):
         return AsyncStream(task, source, args, kwargs, ordered=ordered, window=size, runner=runner)
-    core = getattr(runner, "_runner", None)
+    core = runner._runner if isinstance(runner, ThreadPoolTaskRunner) else None
     if core is None:
         kind = type(runner).__name__
         msg = f"'stream' needs a ThreadPoolTaskRunner; the flow has a {kind}. Use map"

@@ -107,10 +107,6 @@ ALTERNATIVES: dict[str, str] = {
     "prefect.server": _NO_SERVER,
     "prefect.settings": f"leave the setting out; {_NO_SERVER}, and most settings are about it",
     "prefect.task_runners.PrefectTaskRunner": _SUBMIT,
-    "prefect.task_runners.ProcessPoolTaskRunner": (
-        "there is no runner on processes in this version; use `ThreadPoolTaskRunner`, or "
-        "`concurrent.futures.ProcessPoolExecutor` in a task"
-    ),
     "prefect.task_runners.SequentialTaskRunner": "use `ThreadPoolTaskRunner(max_workers=1)`",
     "prefect.task_worker": _SUBMIT,
     "prefect.telemetry": "oxtask sends nothing anywhere",

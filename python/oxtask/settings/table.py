@@ -144,6 +144,11 @@ class TasksRunnerSettings(SettingsGroup):
         "Threads of a thread pool that does not say; `none` is without limit.",
         ("TASK_RUNNER_THREAD_POOL_MAX_WORKERS",),
     )
+    process_pool_max_workers: int | None = declare(
+        POSITIVE_COUNT_OR_NONE,
+        None,
+        "Processes of a process pool that does not say; `none` is one for each processor.",
+    )
 
 
 class TasksSettings(SettingsGroup):

@@ -62,6 +62,14 @@ def current_transaction() -> BaseTransaction | None:
     return _current.get()
 
 
+def step_out() -> None:
+    """Let code in the current context be in no transaction from here on."""
+    if _current.get() is not None:
+        _current.set(None)
+        around = _core.current_keeping.get(None)
+        _core.current_keeping.set(around[0] if isinstance(around, tuple) else around)
+
+
 def get_transaction() -> BaseTransaction | None:
     """Return the innermost transaction this code is in, or ``None``.
 
