@@ -140,3 +140,19 @@ def test_the_flow_run_that_was_made_last_is_found():
     assert asyncio.run(get_most_recent_flow_run(flow_name="one of two")).id == third != first
     with pytest.raises(ObjectNotFound, match="No run of a flow 'none at all'"):
         asyncio.run(get_most_recent_flow_run(flow_name="none at all"))
+
+
+def test_limits_of_a_block_end_with_it():
+    """TH-01, CC-14"""
+    from limit_tools import client, make
+
+    @task
+    def body():
+        return 1
+
+    assert not body._is_rich()
+    with oxtask_test_harness():
+        make("tag:x")
+        assert body._is_rich()
+    assert not body._is_rich()
+    assert client.read_global_concurrency_limits() == []

@@ -35,7 +35,7 @@ class Store(Queues):
 
     def __init__(self, folder: str) -> None:
         super().__init__(Board(folder))
-        self._home = folder
+        self.folder = folder
         self._version: tuple[int, tuple[int, int] | None] = (0, None)
 
     def refresh(self) -> None:
@@ -213,7 +213,7 @@ class Store(Queues):
                     self._leave(ticket)
         self._advance(changed)
         are_there = any(name.startswith(TAG_PREFIX) for name in limits)
-        plan_watch.expect_tag_limits(self._home, are_there)
+        plan_watch.expect_tag_limits(self.folder, are_there)
 
 
 _stores: dict[str, Store] = {}
@@ -228,6 +228,14 @@ def store() -> Store:
         with _stores_lock:
             found = _stores.get(home) or _stores.setdefault(home, Store(f"{home}/limits"))
     return found
+
+
+def drop(home: str) -> None:
+    """Forget the limits in a home that is removed."""
+    found = _stores.pop(home, None)
+    if found is not None:
+        found.begin_anew()
+        plan_watch.expect_tag_limits(found.folder, False)
 
 
 def _begin_anew() -> None:

@@ -96,11 +96,10 @@ def size(count: float) -> str:
         >>> size(999), size(1_500_000)
         ('999 B', '1.5 MB')
     """
-    for unit in _UNITS:
-        if count < 1000 or unit == _UNITS[-1]:
-            break
-        count /= 1000
-    return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+    power = 0
+    while count >= 1000 and power < len(_UNITS) - 1:
+        count, power = count / 1000, power + 1
+    return f"{count:.1f} {_UNITS[power]}" if power else f"{count:.0f} B"
 
 
 def ago(moment: datetime | None) -> str | None:

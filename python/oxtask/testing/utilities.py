@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from contextlib import contextmanager
 from tempfile import TemporaryDirectory
@@ -59,6 +60,9 @@ def oxtask_test_harness(
             else:
                 os.environ[_HOME] = before
             reload_settings()
+            limits = sys.modules.get("oxtask._internal.limits")
+            if limits is not None:
+                limits.drop(folder)
 
 
 def exceptions_equal(a: BaseException | None, b: BaseException | None) -> bool:
