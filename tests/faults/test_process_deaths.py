@@ -228,9 +228,7 @@ def test_workers_that_are_used_up_are_replaced():
 @pytest.mark.parametrize("end", ["cancel_all", "exit", "drop"])
 def test_no_future_is_left_behind_when_the_runner_ends_half_way(end):
     """C9"""
-    runner = ProcessPoolTaskRunner(
-        max_workers=2, max_tasks_per_worker=4, start_method="forkserver"
-    )
+    runner = ProcessPoolTaskRunner(max_workers=2, max_tasks_per_worker=4, start_method="forkserver")
     try:
         with runner:
             futures = runner.map(square, {"x": range(40)})

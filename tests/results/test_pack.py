@@ -101,12 +101,14 @@ def test_what_is_not_plain_is_pickled():
 
 def test_what_is_defined_in_the_main_program_is_pickled_by_value(home):
     """results.md 10: another program can read it."""
-    code = "\n".join([
-        "from oxtask.results import ResultStore",
-        "class Point:",
-        "    def __init__(self, x): self.x = x",
-        "ResultStore().write(Point(3), key='k')",
-    ])
+    code = "\n".join(
+        [
+            "from oxtask.results import ResultStore",
+            "class Point:",
+            "    def __init__(self, x): self.x = x",
+            "ResultStore().write(Point(3), key='k')",
+        ]
+    )
     environment = {**os.environ, "OXTASK_HOME": str(home)}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
     assert ResultStore().read("k").result.x == 3
@@ -163,7 +165,18 @@ def test_a_pack_is_a_storage_for_anything(folder):
 
 def test_keys_of_any_form_stay_within_the_folder(store, home):
     """RELIABILITY Z10"""
-    keys = ["x" * 3000, "nul\0", "%2e", "CON", "a.corrupt", "é", "e\u0301", "a\\..\\b", "~", "$HOME"]
+    keys = [
+        "x" * 3000,
+        "nul\0",
+        "%2e",
+        "CON",
+        "a.corrupt",
+        "é",
+        "e\u0301",
+        "a\\..\\b",
+        "~",
+        "$HOME",
+    ]
     for number, key in enumerate(keys):
         store.write(number, key=key)
         store.write(np.full(20_000, number), key=f"{key}-large")
@@ -172,8 +185,10 @@ def test_keys_of_any_form_stay_within_the_folder(store, home):
         assert store.read(f"{key}-large").result[0] == number
     names = {path.name for path in home.rglob("*")}
     digits = set("0123456789abcdef-")
-    assert all(set(name) <= digits or name.startswith(("results.", "keys", "storage", "new", "files"))
-               for name in names)
+    assert all(
+        set(name) <= digits or name.startswith(("results.", "keys", "storage", "new", "files"))
+        for name in names
+    )
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o077])

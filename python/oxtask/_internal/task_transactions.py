@@ -317,8 +317,8 @@ def keep_error(log: RunLog[Any], task: TaskMachinery, error: Any) -> Steps:
     """Store the exception with which a run failed, if results are kept."""
     if log.keeping is None or not log.keeping.persists or not isinstance(error, Exception):
         return
-    store = log.keeping.store
     try:
+        store = log.keeping.store
         record = store.create_result_record(error)
         yield Work(lambda calls: calls.call(store.persist_result_record, record))
     except Exception as problem:  # noqa: BLE001 - logged; the failure stands

@@ -207,9 +207,7 @@ class _Attempt:
 
     # --- there ------------------------------------------------------------------------------------
 
-    def _order(
-        self, worker: WorkerProcess, step: Body, record: tuple[Any, ...]
-    ) -> orders.Order:
+    def _order(self, worker: WorkerProcess, step: Body, record: tuple[Any, ...]) -> orders.Order:
         ship = self._ship
         call = None
         if ship.key not in worker.kept:
@@ -288,4 +286,3 @@ class _Attempt:
             worker.pid,
             worker.exit_code,
         )
-
