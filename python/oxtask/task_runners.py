@@ -1,7 +1,7 @@
 """Task runners: who runs what is submitted and mapped in a flow.
 
-The default is `ThreadPoolTaskRunner`, on the core's scheduler. `ProcessPoolTaskRunner` runs tasks in
-processes of their own. A runner of one's own is a subclass of `TaskRunner` with `submit` and
+The default is `ThreadPoolTaskRunner`, on the core's scheduler. `ProcessPoolTaskRunner` runs tasks
+in processes of their own. A runner of one's own is a subclass of `TaskRunner` with `submit` and
 `duplicate`.
 """
 
