@@ -307,9 +307,7 @@ class WorkerDiedError(CrashedRun):
         exit_code: Its exit code, or less than 0: the signal that killed it; ``None`` if unknown.
     """
 
-    def __init__(
-        self, message: str, pid: int | None = None, exit_code: int | None = None
-    ) -> None:
+    def __init__(self, message: str, pid: int | None = None, exit_code: int | None = None) -> None:
         super().__init__(message, pid, exit_code)
         self.pid = pid
         self.exit_code = exit_code
