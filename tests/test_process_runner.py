@@ -306,10 +306,14 @@ def test_a_task_in_a_transaction_is_not_rolled_back_with_it(runner):
     """X-67"""
     undone = []
     work = tasks.add.with_options(on_rollback=[undone.append])
-    with pytest.raises(LookupError), pytest.warns(UserWarning, match="in a transaction"):
+
+    def fails():
         with transaction():
             assert runner.submit(work, {"x": 1}).result() == 1
             raise LookupError
+
+    with pytest.warns(UserWarning, match="in a transaction"), pytest.raises(LookupError):
+        fails()
     assert undone == []
 
 

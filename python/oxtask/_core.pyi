@@ -132,7 +132,7 @@ class Runner:
         wait_for: Any = None,
         plan: Plan | None = None,
     ) -> TaskRunFuture:
-        """Queue a run, or park it until its inputs have ended; ``plan`` replaces its own."""
+        """Queue a run, or park it until its inputs have ended; ``plan`` stands for the task's."""
 
     def map(
         self,

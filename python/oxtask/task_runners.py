@@ -1,8 +1,8 @@
 """Task runners: who runs what is submitted and mapped in a flow.
 
-The default is `ThreadPoolTaskRunner`, on the core's scheduler. `ProcessPoolTaskRunner` runs tasks
-in processes of their own. A runner of one's own is a subclass of `TaskRunner` with `submit` and
-`duplicate`.
+The default is `ThreadPoolTaskRunner`, on the core's scheduler. `ProcessPoolTaskRunner` calls the
+functions of tasks in processes of their own. A runner of one's own is a subclass of `TaskRunner`
+with `submit` and `duplicate`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from oxtask._internal.processes.runner import ProcessPoolTaskRunner as ProcessPoolTaskRunner
+    from oxtask._internal.processes.runner import ProcessPoolTaskRunner
     from oxtask.tasks import Task
 
 __all__ = [

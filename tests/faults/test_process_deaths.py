@@ -60,7 +60,7 @@ AT = {
         ("unpickling the result", "exit", TransferError, "SystemExit: 7", "Failed"),
     ],
 )
-def test_what_ends_a_run_leaves_the_others_and_the_pool_alone(
+def test_what_ends_a_run_leaves_the_others_and_the_pool_alone(  # noqa: PLR0917
     runner, point, how, error, message, state
 ):
     """C1, TR-26"""
@@ -78,7 +78,7 @@ def test_what_ends_a_run_leaves_the_others_and_the_pool_alone(
 
 def test_what_cannot_be_pickled_is_refused_at_once(runner):
     """C1, C10"""
-    with pytest.raises(TransferError, match="argument 'x', .* of task 'add' cannot be sent"):
+    with pytest.raises(TransferError, match=r"argument 'x', .* of task 'add' cannot be sent"):
         runner.submit(tasks.add, {"x": tasks.AtPickle("error")})
     assert runner.submit(tasks.add, {"x": 5}).result(timeout=20) == 5
 

@@ -33,7 +33,7 @@ class FlowInterrupted(Interruption):
     reason = "the flow run, or one around it, was cancelled"
 
 
-class RaisedElsewhere(BaseException):  # noqa: N818 - raised in the engine only, as a signal
+class RaisedElsewhere(BaseException):
     """Raised where a body was called in another process: what that came to.
 
     Attributes:

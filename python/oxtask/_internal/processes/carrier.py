@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from oxtask._internal.processes.worker_process import WorkerProcess
     from oxtask._internal.steps import Answer, Body
     from oxtask._internal.task_machinery import TaskMachinery
-    from oxtask._internal.task_runs import RunLog
 
 TIMEOUT_GRACE_SECONDS = 0.3
 """How long after its deadline a body may still run, before its worker is killed."""
@@ -134,19 +133,20 @@ class Carrier:
     def run_attempt(self, run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Answer:
         """Carry a run on up to its end, or up to a retry that must wait."""
         ship = shipment.get()
-        attempt = _Attempt(self._pool, self._messages, run.task, ship)
+        attempt = _Attempt(self._pool, self._messages, run, ship)
         future = run.future
         self._under_way.add(future)
         try:
             future.add_done_callback(attempt.ticket.revoke)
             steps = engine.life(run, args, kwargs)
-            answer: Answer = drive(steps, lambda step: attempt.carry(step, run.record))
+            answer: Answer = drive(steps, attempt.carry)
             if answer[0] != engine.DELAY and ship.worker is not None:
                 self._pool.forget(ship.worker, ship.key)
                 ship.worker = None
         finally:
             self._under_way.discard(future)
-            del run, future
+            # The collector cannot look into a run: no frame of a traceback may hold one.
+            del run, future, attempt.run
             attempt.end()
         return answer
 
@@ -160,16 +160,15 @@ class Carrier:
 class _Attempt:
     """Attempts of a run that follow each other at once; they have the same worker."""
 
-    def __init__(
-        self, pool: WorkerPool, messages: Messages, task: TaskMachinery, ship: Shipment
-    ) -> None:
+    def __init__(self, pool: WorkerPool, messages: Messages, run: Run, ship: Shipment) -> None:
         self._pool = pool
         self._messages = messages
-        self._task = task
+        self.run = run
+        self._task: TaskMachinery = run.task
         self._ship = ship
         self.ticket = Ticket(pool)
 
-    def carry(self, step: Body, log: RunLog[TaskRun]) -> Any:
+    def carry(self, step: Body) -> Any:
         """Have a worker call the function.
 
         Raises:
@@ -177,7 +176,7 @@ class _Attempt:
             BodyTimedOut: If the function took too long.
             RunInterrupted: If the run has ended meanwhile.
         """
-        record = pack(log, TaskRun)
+        record = pack(self.run.record, TaskRun)
         try:
             worker = self.ticket.worker
             if worker is None:
@@ -202,8 +201,8 @@ class _Attempt:
         if kind == TIMED_OUT:
             raise BodyTimedOut(step.timeout_seconds or 0.0)
         assert kind == RAISED
-        error, is_failure = orders.error_from(content, self._task.name)
-        raise RaisedElsewhere(error, is_crash=not is_failure)
+        raised, is_failure = orders.error_from(content, self._task.name)
+        raise RaisedElsewhere(raised, is_crash=not is_failure)
 
     # --- there ------------------------------------------------------------------------------------
 

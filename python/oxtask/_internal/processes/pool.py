@@ -10,13 +10,10 @@ from __future__ import annotations
 import time
 from multiprocessing.util import Finalize
 from threading import Condition
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from oxtask._internal.processes.channel import GivenUpError
 from oxtask._internal.processes.worker_process import WorkerProcess, WorkerStartError
-
-if TYPE_CHECKING:
-    from oxtask._internal.processes.channel import Channel
 
 LEAVE_SECONDS = 2.0
 """How long workers that have nothing more to do may take to leave."""
@@ -93,21 +90,19 @@ class WorkerPool:
             WorkerStartError: If no worker can be started.
         """
         self._see_off()
-        for _ in range(MAX_STARTS):
+        for left in reversed(range(MAX_STARTS)):
             try:
                 return self._idle_or_new(ticket, wanted)
             except WorkerStartError as error:
-                failure = error
-                if not error.was_killed:
-                    break
-        raise failure
+                if not (error.was_killed and left):
+                    raise
+        raise AssertionError
 
     def _idle_or_new(self, ticket: Ticket, wanted: WorkerProcess | None) -> WorkerProcess:
         while True:
             dead = None
             with self.changed:
-                if ticket.is_revoked or self._is_closed:
-                    raise GivenUpError
+                self._check(ticket)
                 if self._start_error is not None:
                     raise WorkerStartError(self._start_error)
                 worker = self._next(wanted)
@@ -117,9 +112,7 @@ class WorkerPool:
                 if worker is not None:
                     dead = worker
                     self._workers.discard(worker)
-                elif len(self._workers) + self._starting < self._size and not (
-                    wanted in self._workers
-                ):
+                elif self._has_room() and wanted not in self._workers:
                     self._starting += 1
                     break
                 else:
@@ -127,6 +120,13 @@ class WorkerPool:
             if dead is not None:
                 dead.end()
         return self._started(ticket)
+
+    def _check(self, ticket: Ticket) -> None:
+        if ticket.is_revoked or self._is_closed:
+            raise GivenUpError
+
+    def _has_room(self) -> bool:
+        return len(self._workers) + self._starting < self._size
 
     def _next(self, wanted: WorkerProcess | None) -> WorkerProcess | None:
         """Take an idle worker out of the list."""
@@ -148,8 +148,7 @@ class WorkerPool:
                 ticket.worker = worker
                 self._workers.add(worker)
                 self._starting -= 1
-                if ticket.is_revoked or self._is_closed:
-                    raise GivenUpError
+            self._check(ticket)
             worker.wait_until_ready()
         except BaseException as error:
             with self.changed:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-import pickle
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
+
+from oxtask._internal.processes.orders import loads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,7 +65,7 @@ class Messages:
 
     def take(self, content: bytes) -> None:
         """Hand a log record to the logger whose name it bears."""
-        message: Any = LOG_TYPE, pickle.loads(content)
+        message: Any = LOG_TYPE, loads(content)
         for processor in self._processors():
             message = self._processed(processor, message)
             if message is None:

@@ -129,9 +129,7 @@ class ProcessPoolTaskRunner(TaskRunner[Any]):
         subprocess_message_processor_factories: Iterable[MessageProcessorFactory] | None = None,
     ) -> None:
         """Set `subprocess_message_processor_factories`."""
-        self.subprocess_message_processor_factories = (  # type: ignore[assignment] # any iterable
-            subprocess_message_processor_factories
-        )
+        self.subprocess_message_processor_factories = subprocess_message_processor_factories
 
     # --- work -------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ class _Warden:
                 self._forget_shell()
                 # Without a shell the workers watch for themselves.
                 with suppress(OSError):
-                    self._shell = subprocess.Popen(
+                    self._shell = subprocess.Popen(  # noqa: S603 - a constant
                         ["/bin/sh", "-c", _SCRIPT],
                         stdin=subprocess.PIPE,
                         stdout=subprocess.DEVNULL,

@@ -7,7 +7,6 @@ else of a run (its states, hooks, attempts) is in the program.
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import sys
 from contextlib import ExitStack
@@ -67,7 +66,7 @@ def main(connection: socket.socket, setup: bytes) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     worker.logs.install()
     try:
-        initializer, arguments = pickle.loads(setup)
+        initializer, arguments = orders.loads(setup)
         if initializer is not None:
             initializer(*arguments)
     except BaseException as error:  # noqa: BLE001 - told to the program
@@ -111,10 +110,11 @@ class _Worker:
                 kind, content = self._line.receive()
             except EOFError:
                 os.killpg(0, signal.SIGKILL)
+                return
             if kind == STOP:
                 self._is_leaving = True
                 return
-            order = orders.Order(*pickle.loads(content))
+            order = orders.Order(*orders.loads(content))
             answer, said = copy_context().run(self._answer, order)
             self.logs.flush()
             self._line.send(answer, said)
@@ -168,7 +168,7 @@ class _Worker:
         if order.call is None:
             return self._kept[order.key]
         try:
-            call: Call = pickle.loads(order.call)
+            call: Call = orders.loads(order.call)
         except Exception as error:
             msg = (
                 f"the call of task {order.task_name!r} cannot be unpickled in the worker process: "
@@ -179,7 +179,7 @@ class _Worker:
 
     def _context_of(self, order: Order) -> dict[str, Any]:
         if order.flow is not None:
-            self._flow = pickle.loads(order.flow) if order.flow else {}
+            self._flow = orders.loads(order.flow) if order.flow else {}
         return {
             "flow_run_context": self._flow,
             "tags_context": {"current_tags": order.tags} if order.tags else {},
