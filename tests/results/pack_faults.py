@@ -11,6 +11,7 @@ import faulthandler
 import json
 import os
 import sys
+from pathlib import Path
 
 from oxtask._core import Pack
 from oxtask.exceptions import ResultStoreError
@@ -33,7 +34,7 @@ def seen(opened):
 
 def left():
     files = [name for _, _, names in os.walk(f"{folder}/files") for name in names]
-    return len(files) + len(os.listdir(f"{folder}/new"))
+    return len(files) + len(list(Path(folder, "new").iterdir()))
 
 
 def kill_at(number):

@@ -52,7 +52,9 @@ def test_processes_and_threads_never_read_what_was_not_written(tmp_path):
     folder = tmp_path / "pack"
     command = [sys.executable, "-c", MIXED, str(folder)]
     processes = [
-        subprocess.Popen([*command, str(number), "320"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [*command, str(number), "320"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         for number in range(8)
     ]
     for process in processes:

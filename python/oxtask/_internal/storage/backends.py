@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _BEGINNING = 64
 """Bytes of a record that tell which version has written it."""
 
+
 class Staged(Protocol):
     """New content that is written, or ready to be, and not yet visible."""
 

@@ -114,5 +114,3 @@ def publish_together(staged: Sequence[StagedInPack], keep_previous: bool = False
         for each in staged:
             each._previous = each.pack.raw(each._key)
     staged[0].pack.publish([each._staged for each in staged])
-
-
