@@ -283,53 +283,12 @@ def test_keys_may_be_kept_elsewhere(folder, tmp_path, calls):
     assert calls == [1, 1, 1]
 
 
-def test_the_default_storage_follows_the_settings(home, tmp_path, calls):
-    """D1, D6, L1, Z7"""
-    made = make("call", lambda x: calls.append(x), cache_policy=INPUTS)
-    assert names_of("call", made, 1, 1) == HIT
-    (name,) = files_in(home / "storage")
-    with temporary_settings({"results.local_storage_path": tmp_path / "elsewhere"}):
-        assert names_of("call", made, 1, 1) == HIT
-    with temporary_settings({"home": tmp_path / "other"}):
-        assert names_of("call", made, 1, 1) == HIT
-    assert names_of("call", made, 1) == ["Cached"]
-    for place in ("elsewhere", "other/storage"):
-        assert files_in(tmp_path / place) == [name]
-    assert calls == [1, 1, 1]
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_storages_may_be_async(way, calls):
     """F1, W-A1"""
     made = make(way, lambda x: x, cache_key_fn=lambda *_: "k", result_storage=Slow())
     assert names_of(way, made, 1, 1) == HIT
     assert list(made.result_storage.files) == ["k"]
-
-
-@pytest.mark.parametrize(
-    "options", [{"result_storage": 3}, {"result_serializer": "nope"}, {"result_serializer": 3}]
-)
-def test_what_cannot_be_a_storage_or_serializer_is_refused_at_once(options):
-    """W-D1, D2, S2, S3"""
-    for decorator in (task, flow):
-        with pytest.raises((TypeError, ValueError), match=next(iter(options))):
-            decorator(lambda: 1, **options)
-
-
-def test_a_storage_that_cannot_be_made_fails_the_run(calls):
-    """W-D1"""
-    made = make(
-        "call", lambda x: calls.append(x), result_storage="nowhere://x", persist_result=True
-    )
-    (state,) = states_of("call", made, 1)
-    assert (state.name, calls) == ("Failed", [])
-    assert isinstance(state.result(raise_on_failure=False), (ValueError, RuntimeError))
-
-    @flow(result_storage="nowhere://x", persist_result=True)
-    def main():
-        return 1
-
-    assert main(return_state=True).is_completed()
 
 
 # --- in memory ------------------------------------------------------------------------------------

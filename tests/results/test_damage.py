@@ -208,6 +208,7 @@ class TestSigning:
         assert [ResultStore(folder).read(name).result for name in "abcd"] == list("abcd")
 
 
+@pytest.mark.timeout(240)
 def test_a_process_that_is_killed_while_it_writes_leaves_the_value_before_or_after(folder, home):
     """RELIABILITY D1: 40 kills while 4 MB are rewritten."""
     store = ResultStore(folder, cache_result_in_memory=False)

@@ -85,6 +85,7 @@ def test_writes_that_are_cut_short_or_interrupted_do_no_harm(shim, folder, size,
     assert set(outcome["seen"]) <= {"new", "old"}
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("size", [100, 4 << 20])
 def test_a_process_killed_at_any_time_leaves_a_whole_value(home, size):
     """RELIABILITY D1: 40 kills, and no file is left."""
