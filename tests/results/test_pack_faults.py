@@ -20,14 +20,14 @@ HERE = Path(__file__).parent
 SIZES = {"small": 10, "large": 50_000}
 
 REWRITE = """
-import sys
+import os, sys
 from oxtask.results import ResultStore
 store = ResultStore()
 size = int(sys.argv[1])
 store.write(bytes(size), key="k")
 print("ready", flush=True)
-number = 0
-while True:
+number, parent = 0, os.getppid()
+while os.getppid() == parent:  # not when the test is gone
     number += 1
     store.write(bytes([number % 256]) * size, key="k")
 """
