@@ -12,6 +12,7 @@ import pytest
 from oxtask import exceptions
 from oxtask.exceptions import (
     Abort,
+    CrashedRun,
     ExternalSignal,
     OxtaskException,
     OxtaskSignal,
@@ -27,6 +28,9 @@ from oxtask.states import Completed, Paused, Running
 
 OWN_ERRORS = {
     "CrashedRun": (),
+    "RemoteError": (),
+    "TransferError": (TypeError,),
+    "WorkerDiedError": (CrashedRun,),
     "FailedRun": (),
     "CancelledRun": (),
     "PausedRun": (),
