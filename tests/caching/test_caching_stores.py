@@ -125,7 +125,7 @@ def test_a_value_that_cannot_be_written_costs_the_cache_not_the_run(way, folder,
         on_completion=[lambda *_: hooks.append("completion")],
     )
     (state,) = states_of(way, made, 0)
-    assert state.is_completed()
+    assert state.name == "Completed"
     assert (type(state.result()), files_in(folder)) == (list, [])
     assert hooks == ["rollback", "completion"]
     (line,) = [line for line in lines("WARNING") if "serializing" in line]
@@ -168,7 +168,7 @@ def test_a_setting_lets_the_run_complete_without(way, lines):
     made = make(way, lambda x: x, persist_result=True, result_storage=Full())
     with temporary_settings({"results.on_persist_error": "warn"}):
         (state,) = states_of(way, made, 3)
-    assert (state.is_completed(), state.result()) == (True, 3)
+    assert (state.name, state.result()) == ("Completed", 3)
     assert not state.data.is_persisted
 
 
@@ -283,12 +283,58 @@ def test_keys_may_be_kept_elsewhere(folder, tmp_path, calls):
     assert calls == [1, 1, 1]
 
 
+def test_the_default_storage_follows_the_settings(home, tmp_path, calls):
+    """D1, D6, L1, Z7"""
+    made = make("call", lambda x: calls.append(x), cache_policy=INPUTS)
+    assert names_of("call", made, 1, 1) == HIT
+    with temporary_settings({"results.local_storage_path": tmp_path / "elsewhere"}):
+        assert names_of("call", made, 1, 1) == HIT
+    with temporary_settings({"home": tmp_path / "other"}):
+        assert names_of("call", made, 1, 1) == HIT
+    assert names_of("call", made, 1) == ["Cached"]
+    for place in (home / "storage", tmp_path / "elsewhere", tmp_path / "other" / "storage"):
+        assert files_in(place)
+    assert calls == [1, 1, 1]
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_storages_may_be_async(way, calls):
     """F1, W-A1"""
     made = make(way, lambda x: x, cache_key_fn=lambda *_: "k", result_storage=Slow())
     assert names_of(way, made, 1, 1) == HIT
     assert list(made.result_storage.files) == ["k"]
+
+
+def test_what_cannot_be_a_storage_is_refused_at_once():
+    """W-D1, D2"""
+    for decorator in (task, flow):
+        with pytest.raises(TypeError, match="result_storage"):
+            decorator(lambda: 1, result_storage=3)
+
+
+@pytest.mark.parametrize("serializer", ["nope", 3])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_cannot_be_a_serializer_fails_the_run(way, serializer, folder, calls):
+    """W-D1, S2, S3: before its body"""
+    made = make(way, lambda x: calls.append(x), result_serializer=serializer, result_storage=folder)
+    (state,) = states_of(way, made, 1)
+    assert (state.name, calls) == ("Failed", [])
+    assert isinstance(state.result(raise_on_failure=False), (TypeError, ValueError))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_storage_that_cannot_be_reached_fails_the_run(way):
+    """W-D1, RELIABILITY D8"""
+    made = make(way, lambda x: x, result_storage="nowhere://x")
+    (state,) = states_of(way, made, 1)
+    assert state.name == "Failed"
+    assert isinstance(state.result(raise_on_failure=False), ResultPersistenceError)
+
+    @flow(result_storage="nowhere://x", persist_result=True)
+    def main():
+        return 1
+
+    assert main(return_state=True).is_completed()
 
 
 # --- in memory ------------------------------------------------------------------------------------

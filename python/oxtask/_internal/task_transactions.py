@@ -104,7 +104,9 @@ class _Noting:
     def __init__(self, log: RunLog[Any]) -> None:
         self._log = log
 
-    def __call__(self, _: BaseTransaction) -> None:
+    def __call__(self, transaction: BaseTransaction) -> None:
+        if transaction.error is not None:
+            return  # its own commit failed: it is Completed without a stored value, or Failed
         # The value is what the run returned, all the same.
         before = self._log.record.state
         data = None if before is None else before.data
