@@ -34,7 +34,7 @@ def seen(opened):
 
 def left():
     files = [name for _, _, names in os.walk(f"{folder}/files") for name in names]
-    return len(files) + sum(1 for _ in Path(f"{folder}/new").iterdir())
+    return len(files) + len(list(Path(folder, "new").iterdir()))
 
 
 def kill_at(number):

@@ -101,14 +101,12 @@ def test_what_is_not_plain_is_pickled():
 
 def test_what_is_defined_in_the_main_program_is_pickled_by_value(home):
     """results.md 10: another program can read it."""
-    code = "\n".join(
-        [
-            "from oxtask.results import ResultStore",
-            "class Point:",
-            "    def __init__(self, x): self.x = x",
-            "ResultStore().write(Point(3), key='k')",
-        ]
-    )
+    code = """
+from oxtask.results import ResultStore
+class Point:
+    def __init__(self, x): self.x = x
+ResultStore().write(Point(3), key='k')
+"""
     environment = {**os.environ, "OXTASK_HOME": str(home)}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
     assert ResultStore().read("k").result.x == 3
@@ -207,9 +205,9 @@ def test_files_are_the_users_alone(store, home, umask):
 
 @pytest.mark.parametrize("planted", ["link", "pipe", "folder link", "writable"])
 @pytest.mark.parametrize("name", ["results.db", "results.lock", "results.generations"])
-def test_what_somebody_has_planted_is_not_used(store, home, tmp_path, lines, name, planted):
+def test_what_somebody_has_planted_is_not_used(home, tmp_path, name, planted):
     """RELIABILITY Z11: it is refused with what to do, and nothing blocks."""
-    folder = home / "storage"
+    store, folder = ResultStore(), home / "storage"
     (tmp_path / "target").mkdir()
     if planted == "folder link":
         home.mkdir()
@@ -233,17 +231,27 @@ def test_what_somebody_has_planted_is_not_used(store, home, tmp_path, lines, nam
         assert (tmp_path / "file").read_bytes() == b"mine"
 
 
-def test_results_of_one_commit_appear_together(store, monkeypatch):
-    """RELIABILITY E4, E5: one statement for all of them."""
-    seen = []
-    publish = type(store._pack).publish
+def test_results_of_one_commit_appear_together(store, home):
+    """RELIABILITY E4, E5: who looks all the time sees both or none."""
+    stop, wrong = threading.Event(), []
+    other = ResultStore()
+
+    def watch():
+        while not stop.is_set():
+            first, second = other.exists("a"), other.exists("b")  # in the order that can be wrong
+            if first and not second:
+                wrong.append((first, second))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     with transaction("a", store=store) as parent:
         with transaction("b", store=store) as child:
             child.stage("b" * 100_000)
         assert (store.exists("a"), store.exists("b")) == (False, False)
         parent.stage("a")
-    assert publish is not None
-    assert seen == []
+    stop.set()
+    watcher.join()
+    assert wrong == []
     assert (store.read("a").result, len(store.read("b").result)) == ("a", 100_000)
 
 

@@ -119,6 +119,28 @@ def test_any_change_of_the_database_yields_no_wrong_value(tmp_path, lines):
     assert found > 100
 
 
+@pytest.mark.parametrize("damage", ["no database", "inside"])
+def test_a_damaged_database_is_put_aside_by_who_has_it_alone(tmp_path, lines, damage):
+    """RELIABILITY D5: one recomputation, not an error for ever."""
+    folder = tmp_path / "pack"
+    pack = Pack(str(folder), lambda: [KEY])
+    for number in range(300):
+        pack.keep(f"k{number}", "x" * 100)
+    pack.prune()
+    del pack
+    path = folder / "results.db"
+    content = path.read_bytes()
+    kept = 0 if damage == "no database" else 4096
+    path.write_bytes(content[:kept] + b"\xff" * (len(content) - kept))
+
+    again = Pack(str(folder), lambda: [KEY])
+    assert [again.lookup("k1"), again.lookup("k1")] == [None, None]
+    again.keep("k1", "new")
+    assert again.lookup("k1") == "new"
+    assert len((folder / "results.db.corrupt").read_bytes()) == len(content)
+    assert len(lines("WARNING")) <= 1
+
+
 def test_bombs_are_refused_before_they_are_decoded():
     """RELIABILITY D6: less than 256 MiB for all of them."""
     own = seal_value("k", [1, 2], [KEY])

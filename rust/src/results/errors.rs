@@ -16,6 +16,14 @@ pub(super) fn helpers(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 pub(super) fn store_error(py: Python<'_>, failed: PackError) -> PyErr {
     let (errno, message, path) = match failed {
         PackError::Storage { errno, message, path } => (errno, message, path),
+        PackError::Damaged { message, path } => (
+            Some(libc::EIO),
+            format!(
+                "the database is damaged ({message}). It is put aside as `results.db.corrupt` \
+                 as soon as no other process uses it"
+            ),
+            path,
+        ),
         PackError::Busy => (
             Some(libc::EBUSY),
             "other processes kept the storage locked for a minute; try again".to_owned(),

@@ -11,6 +11,8 @@ use rustix::io::Errno as E;
 pub enum PackError {
     /// The storage failed: what it says, and its number if it has one.
     Storage { errno: Option<i32>, message: String, path: PathBuf },
+    /// The database is damaged.
+    Damaged { message: String, path: PathBuf },
     /// Somebody else is writing, and the caller does not want to wait.
     Busy,
     /// A newer version has written it.
@@ -43,6 +45,9 @@ impl PackError {
         };
         let errno = match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => return Self::Busy,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                return Self::Damaged { message: error.to_string(), path: path.to_owned() };
+            }
             Some(ErrorCode::DiskFull) => known(&[E::DQUOT, E::FBIG], E::NOSPC),
             Some(ErrorCode::SystemIoFailure) => {
                 known(&[E::DQUOT, E::FBIG, E::NOSPC, E::ROFS, E::ACCESS], E::IO)

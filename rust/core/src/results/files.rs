@@ -4,6 +4,8 @@
 //! results.db (-wal, -shm)   the database
 //! results.lock              locked for as long as a process uses the folder
 //! results.generations       see `generations`
+//! results.damaged           there if the database was found to be damaged
+//! results.db.corrupt        the last database that was
 //! new/<name>                large records that are being written, locked by who writes them
 //! files/ab/cd/<name>        large records; a name is the id and a random number, in hexadecimal digits
 //! ```
@@ -21,6 +23,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, OFlags};
 
 use super::error::PackError;
+
+const DAMAGED: &str = "results.damaged";
 
 pub(crate) struct Folder {
     path: PathBuf,
@@ -259,9 +263,29 @@ impl Folder {
         found
     }
 
-    /// Removes a file that no row names.
-    pub(crate) fn remove_path(path: &Path) {
-        let _ = fs::remove_file(path);
+    /// Removes a file that no row names; false if somebody else has.
+    pub(crate) fn remove_path(path: &Path) -> bool {
+        fs::remove_file(path).is_ok()
+    }
+
+    /// Notes that the database is damaged: who opens the folder alone next time puts it aside.
+    pub(crate) fn note_damage(&self) {
+        let _ = self.own_file(DAMAGED);
+    }
+
+    pub(crate) fn is_damage_noted(&self) -> bool {
+        fs::symlink_metadata(self.path.join(DAMAGED)).is_ok()
+    }
+
+    /// Moves a damaged database to where it can be looked at, and makes an empty one. Nobody else has the folder.
+    pub(crate) fn put_database_aside(&self) -> Result<(), PackError> {
+        let database = self.database();
+        fs::rename(&database, self.path.join("results.db.corrupt"))
+            .map_err(|error| PackError::io(&error, &database))?;
+        for name in ["results.db-wal", "results.db-shm", DAMAGED] {
+            let _ = fs::remove_file(self.path.join(name));
+        }
+        self.make_database()
     }
 
     fn place_of(&self, id: i64, number: i64) -> PathBuf {

@@ -6,6 +6,7 @@
 //! | [`keys`] | who signs records |
 //! | [`values`] | the form of plain values inside of a record |
 //! | [`pack`] | reading, writing and removing records of a folder, by many threads and processes |
+//! | `reading` | rows and files as records |
 //! | `connections` | the database of a pack: how it is opened, who uses it, forks |
 //! | `schema` | its tables |
 //! | `files` | the folder, and the files of large records |
@@ -25,6 +26,7 @@ pub mod generations;
 pub mod keys;
 mod memory;
 pub mod pack;
+mod reading;
 mod schema;
 mod upkeep;
 pub mod values;

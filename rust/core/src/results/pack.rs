@@ -22,7 +22,7 @@ use super::error::PackError;
 use super::files::{Folder, NewFile};
 use super::generations::{Generations, Share};
 use super::keys::Keys;
-use super::memory::{Memory, RESOLUTION};
+use super::memory::Memory;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -109,14 +109,6 @@ pub struct Staged {
     file: Option<NewFile>,
 }
 
-/// A row, as it is read.
-pub(super) struct Row {
-    pub(super) content: Vec<u8>,
-    pub(super) file: Option<i64>,
-    pub(super) size: u64,
-}
-
-const READ: &str = "SELECT content, file, size, used FROM record WHERE id = ?1";
 /// What a newer version has written is not replaced: it does not begin as records of this version do.
 const WRITE: &str = "INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO UPDATE
     SET used = ?2, expires = ?3, size = ?4, file = ?5, content = ?6
@@ -144,7 +136,18 @@ impl Pack {
         let folder = Folder::open(path, options.is_durable)?;
         let (lock, is_alone) = folder.lock()?;
         let connections = Connections::new(folder.database(), options.is_durable, host.process);
-        drop(connections.lease(Patience::Waits)?);
+        let is_damaged = |opened: &Result<_, _>| {
+            folder.is_damage_noted() || matches!(opened, Err(PackError::Damaged { .. }))
+        };
+        let opened = connections.lease(Patience::Waits).map(drop);
+        if is_alone && is_damaged(&opened) {
+            connections.pause(); // which closes what is open
+            folder.put_database_aside()?;
+            connections.resume();
+            drop(connections.lease(Patience::Waits)?);
+        } else {
+            opened?;
+        }
         let generations = Generations::new((host.share)(folder.path())?);
         if is_alone {
             generations.reset();
@@ -183,6 +186,11 @@ impl Pack {
     /// Whether the folder still has the database that was opened.
     pub fn is_current(&self) -> bool {
         self.folder.identity() == self.identity
+    }
+
+    /// Notes that the database was found to be damaged: whoever opens the folder alone next time begins anew.
+    pub fn note_damage(&self) {
+        self.folder.note_damage();
     }
 
     /// Closes all connections until [`resume`](Self::resume): before a fork.
@@ -450,104 +458,5 @@ impl Pack {
             }
             _ => self.memory.remove(record.id),
         }
-    }
-
-    fn read(
-        &self,
-        lease: &Lease<'_>,
-        id: i64,
-        key: &str,
-        time: u64,
-        patience: Patience,
-    ) -> Result<Found, PackError> {
-        let failed = |error| self.connections.failed(&error);
-        let mut statement = lease.prepare_cached(READ).map_err(failed)?;
-        let mut rows = statement.query([id]).map_err(failed)?;
-        let Some(row) = rows.next().map_err(failed)? else { return Ok(Found::Nothing) };
-        let used: i64 = row.get(3).map_err(failed)?;
-        if time.saturating_sub(used.cast_unsigned()) >= RESOLUTION {
-            self.note_use(id, time);
-        }
-        if row.get_ref(1).map_err(failed)? == rusqlite::types::ValueRef::Null {
-            let content = row.get_ref(0).map_err(failed)?;
-            let bytes = content.as_blob().unwrap_or_default();
-            match envelope::open(bytes, Some(key), &self.keys()) {
-                Ok(layout) => {
-                    let sealed = Sealed { bytes: Arc::from(bytes), layout: Arc::new(layout) };
-                    return Ok(Found::Record(sealed));
-                }
-                Err(_) if patience == Patience::Quick => return Err(PackError::Busy),
-                Err(_) => {}
-            }
-        } else if patience == Patience::Quick {
-            return Err(PackError::Busy);
-        }
-        drop(rows);
-        drop(statement);
-        self.read_slowly(lease, id, key)
-    }
-
-    /// Reads a record that is in a file, or cannot be used.
-    fn read_slowly(&self, lease: &Lease<'_>, id: i64, key: &str) -> Result<Found, PackError> {
-        let Some(row) = self.row(lease, id)? else { return Ok(Found::Nothing) };
-        let Some(row) = self.content(lease, id, row)? else { return Ok(Found::Nothing) };
-        let refusal = match envelope::open(&row.content, Some(key), &self.keys()) {
-            Ok(layout) => {
-                let sealed = Sealed { bytes: row.content.into(), layout: Arc::new(layout) };
-                return Ok(Found::Record(sealed));
-            }
-            Err(refusal) => refusal,
-        };
-        match &refusal {
-            Refusal::Damaged(_) => self.put_aside(lease, id, &row)?,
-            // Two keys may have the same id; anything else was put here by somebody.
-            Refusal::OtherKey(other) if id_of(other) != id => self.put_aside(lease, id, &row)?,
-            _ => {}
-        }
-        Ok(Found::Refused(refusal))
-    }
-
-    pub(super) fn row(&self, lease: &Lease<'_>, id: i64) -> Result<Option<Row>, PackError> {
-        let read = lease.prepare_cached(READ).and_then(|mut statement| {
-            let row = statement.query_row([id], |row| {
-                Ok(Row {
-                    content: row.get_ref(0)?.as_bytes().unwrap_or_default().to_vec(),
-                    file: row.get(1)?,
-                    size: row.get::<_, i64>(2)?.cast_unsigned(),
-                })
-            });
-            row.optional()
-        });
-        read.map_err(|error| self.connections.failed(&error))
-    }
-
-    /// A row with the content of its file; none if that is gone, and the row with it.
-    pub(super) fn content(
-        &self,
-        lease: &Lease<'_>,
-        id: i64,
-        mut row: Row,
-    ) -> Result<Option<Row>, PackError> {
-        while let Some(number) = row.file {
-            let read = self.folder.read(id, number, row.size);
-            if let Some(content) = read.map_err(|error| PackError::io(&error, self.path()))? {
-                row.content = content;
-                return Ok(Some(row));
-            }
-            // It was replaced, or evicted, or somebody has removed the file.
-            match self.row(lease, id)? {
-                Some(now) if now.file == row.file => {
-                    let sql = "DELETE FROM record WHERE id = ?1 AND file = ?2";
-                    let removed = lease
-                        .prepare_cached(sql)
-                        .and_then(|mut statement| statement.execute([id, number]));
-                    removed.map_err(|error| self.connections.failed(&error))?;
-                    return Ok(None);
-                }
-                Some(now) => row = now,
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(row))
     }
 }

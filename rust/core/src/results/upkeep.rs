@@ -10,7 +10,8 @@ use super::envelope::{self, Refusal};
 use super::error::PackError;
 use super::files::Folder;
 use super::generations::Write;
-use super::pack::{Pack, Row, id_of};
+use super::pack::{Pack, id_of};
+use super::reading::Row;
 use crate::sync::atomic::Ordering;
 
 /// Rows of which the oldest are evicted.
@@ -150,8 +151,7 @@ impl Pack {
         for (path, named) in placed {
             let Some((id, number)) = named else { continue };
             if self.row(&lease, id)?.is_none_or(|row| row.file != Some(number)) {
-                Folder::remove_path(&path);
-                pruned.files += 1;
+                pruned.files += u64::from(Folder::remove_path(&path));
             }
         }
         self.give_back(&lease, 0)?; // all of them
