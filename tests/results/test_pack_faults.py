@@ -9,6 +9,7 @@ import random
 import resource
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -95,19 +96,23 @@ def test_a_process_killed_at_any_time_leaves_a_whole_value(home, size):
     store.write(bytes(size), key="k")
     command = [sys.executable, "-c", REWRITE, str(size)]
     for _ in range(8):
-        processes = [
-            subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) for _ in range(5)
-        ]
-        for process in processes:
-            assert process.stdout.readline() == b"ready\n"
-        for process in processes:
-            for _ in range(random.randrange(3)):
-                assert len(set(store.read("k").result)) == 1
-            process.kill()
-            process.wait()
-            process.stdout.close()
-            value = store.read("k").result
-            assert (len(value), len(set(value))) == (size, 1)
+        with ExitStack() as ending:
+            processes = [
+                subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) for _ in range(5)
+            ]
+            for process in processes:
+                ending.callback(process.stdout.close)
+                ending.callback(process.wait)
+                ending.callback(process.kill)  # called first, and whatever happens
+            for process in processes:
+                assert process.stdout.readline() == b"ready\n"
+            for process in processes:
+                for _ in range(random.randrange(3)):
+                    assert len(set(store.read("k").result)) == 1
+                process.kill()
+                process.wait()
+                value = store.read("k").result
+                assert (len(value), len(set(value))) == (size, 1)
     store._pack.prune()
     assert store._pack.verify() == {"records": 1, "damaged": 0}
     files = [path for path in (home / "storage").rglob("*-*") if path.parent.name != "storage"]
