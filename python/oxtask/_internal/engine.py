@@ -273,7 +273,8 @@ def conclude(run: Run, code: int, output: Any) -> Steps:
         yield from task_transactions.keep_error(log, task, output)
     kept = log.kept
     if kept is not None and code != CACHED:
-        kept.stage(log, task, output if code == COMPLETED else unwrap(output.data))
+        chosen: Any = output
+        kept.stage(log, task, output if code == COMPLETED else unwrap(chosen.data))
     record = None if kept is None else kept.record
     state = final_state(code, output, time.time_ns(), record)
     log.enter(state)

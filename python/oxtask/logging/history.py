@@ -31,7 +31,7 @@ class HistoryHandler(OwnHandler):
 
     def createLock(self) -> None:  # noqa: N802 - the base class's name
         """Make no lock: each line is kept by a single call."""
-        self.lock = None
+        setattr(self, "lock", None)  # noqa: B010 - checkers take an assignment for an override
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the record, if it is a run's.

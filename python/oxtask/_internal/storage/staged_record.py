@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from oxtask._internal.storage.packed import StagedInPack, publish_together
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from oxtask._internal.storage.backends import Staged
     from oxtask._internal.storage.store import ResultStore
@@ -18,7 +18,7 @@ class StagedRecord:
     """A record that is written and not visible yet."""
 
     def __init__(
-        self, store: ResultStore, record: ResultRecord[Any], key: str, parts: list[Staged]
+        self, store: ResultStore, record: ResultRecord[Any], key: str, parts: Sequence[Staged]
     ) -> None:
         self._store = store
         self._record = record
