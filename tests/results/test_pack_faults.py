@@ -7,9 +7,10 @@ import json
 import os
 import random
 import resource
+import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -19,19 +20,6 @@ from oxtask.results import ResultStore
 
 HERE = Path(__file__).parent
 SIZES = {"small": 10, "large": 50_000}
-
-REWRITE = """
-import os, sys
-from oxtask.results import ResultStore
-store = ResultStore()
-size = int(sys.argv[1])
-store.write(bytes(size), key="k")
-print("ready", flush=True)
-number, parent = 0, os.getppid()
-while os.getppid() == parent:  # not when the test is gone
-    number += 1
-    store.write(bytes([number % 256]) * size, key="k")
-"""
 
 
 @pytest.fixture(scope="session")
@@ -86,33 +74,40 @@ def test_writes_that_are_cut_short_or_interrupted_do_no_harm(shim, folder, size,
     assert set(outcome["seen"]) <= {"new", "old"}
 
 
-@pytest.mark.timeout(240)
+def rewriter(size):
+    """Return a forked process that has begun to rewrite a value again and again."""
+    reading, writing = os.pipe()
+    process = os.fork()
+    if process == 0:
+        signal.alarm(30)  # should the test fail, and not kill it
+        try:
+            store = ResultStore()
+            for number in count():
+                store.write(bytes([number % 256]) * size, key="k")
+                if number == 1:
+                    os.write(writing, b".")
+        finally:
+            os._exit(1)
+    os.close(writing)
+    assert os.read(reading, 1) == b"."
+    os.close(reading)
+    return process
+
+
 @pytest.mark.parametrize("size", [100, 4 << 20])
 def test_a_process_killed_at_any_time_leaves_a_whole_value(home, size):
     """RELIABILITY D1: 40 kills, and no file is left."""
     random.seed(3)
-    environment = {**os.environ, "OXTASK_HOME": str(home)}
     store = ResultStore()
     store.write(bytes(size), key="k")
-    command = [sys.executable, "-c", REWRITE, str(size)]
-    for _ in range(8):
-        with ExitStack() as ending:
-            processes = [
-                subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) for _ in range(5)
-            ]
-            for process in processes:
-                ending.callback(process.stdout.close)
-                ending.callback(process.wait)
-                ending.callback(process.kill)  # called first, and whatever happens
-            for process in processes:
-                assert process.stdout.readline() == b"ready\n"
-            for process in processes:
-                for _ in range(random.randrange(3)):
-                    assert len(set(store.read("k").result)) == 1
-                process.kill()
-                process.wait()
-                value = store.read("k").result
-                assert (len(value), len(set(value))) == (size, 1)
+    for _ in range(20):
+        for process in [rewriter(size), rewriter(size)]:
+            for _ in range(random.randrange(3)):
+                assert len(set(store.read("k").result)) == 1
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            value = store.read("k").result
+            assert (len(value), len(set(value))) == (size, 1)
     store._pack.prune()
     assert store._pack.verify() == {"records": 1, "damaged": 0}
     files = [path for path in (home / "storage").rglob("*-*") if path.parent.name != "storage"]
