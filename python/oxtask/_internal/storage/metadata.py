@@ -118,13 +118,16 @@ def is_plain(record: ResultRecord[Any]) -> bool:
     return record.serializer == PickleSerializer() and record.metadata.storage_block_id is None
 
 
-def pack_record(record: ResultRecord[Any], key: str, payload: bytes | None = None) -> bytes:
+def pack_record(
+    record: ResultRecord[Any], key: str, payload: bytes | None = None, *, is_shared: bool = True
+) -> bytes:
     """Return a record as bytes.
 
     Args:
         record: The record.
         key: The key under which it is stored.
         payload: The serialized value, if it is stored apart.
+        is_shared: Whether others may want to read or write such records: JSON is not signed then.
 
     Raises:
         SerializationError: If the value cannot be written.
@@ -136,7 +139,7 @@ def pack_record(record: ResultRecord[Any], key: str, payload: bytes | None = Non
         record.serialize_metadata(),
         record.serialize_result() if payload is None else payload,
         record.expiration,
-        signed=record.serializer != JSONSerializer(),  # anybody may write plain JSON
+        signed=not is_shared or record.serializer != JSONSerializer(),
         apart=is_apart,
     )
 

@@ -270,7 +270,9 @@ class ResultStore(StoreLocks):
             sealed = seal_any(key, result_record.result, result_record.expiration)
             parts = [self._backend.stage(key, [sealed])]
         else:
-            parts = [self._backend.stage(key, [pack_record(result_record, key)])]
+            is_shared = not isinstance(self._backend, PackedBackend)
+            sealed = pack_record(result_record, key, is_shared=is_shared)
+            parts = [self._backend.stage(key, [sealed])]
         return StagedRecord(self, result_record, key, parts)
 
     # --- stores of flows and tasks ----------------------------------------------------------------
