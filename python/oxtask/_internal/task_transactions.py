@@ -16,7 +16,6 @@ from oxtask._internal.state_types import StateType
 from oxtask._internal.steps import Work
 from oxtask.exceptions import ResultPersistenceError, ResultStoreError
 from oxtask.settings import get_current_settings
-from oxtask.utilities.annotations import NotSet
 
 if TYPE_CHECKING:
     from oxtask._core import Flight, Run
@@ -325,8 +324,3 @@ def keep_error(log: RunLog[Any], task: TaskMachinery, error: Any) -> Steps:
         yield Work(lambda calls: calls.call(store.persist_result_record, record))
     except Exception as problem:  # noqa: BLE001 - logged; the failure stands
         log_lines.error_not_stored(log, task, problem)
-
-
-def is_default(task: TaskMachinery) -> bool:
-    """Tell whether a task has the cache policy that it did not ask for."""
-    return task._policy is NotSet
