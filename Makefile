@@ -101,7 +101,7 @@ examples: setup ## Run all examples
 loom: ## Explore the loom models of the core (LOOM_PREEMPTIONS=3 for more)
 	RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=$(LOOM_PREEMPTIONS) \
 	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS=true \
-	$(CARGO) test --locked --release --package oxtask-core --target-dir target/loom $(ARGS)
+	$(CARGO) test --locked --release --package oxtask-core --target-dir target/loom --test loom $(ARGS)
 
 .PHONY: soak
 soak: setup ## Run the long tests that the default run leaves out

@@ -41,7 +41,9 @@ def test_a_mapped_run_is_computed_once_and_found_afterwards(calls):
 
     @flow
     def whole():
-        first, second = double.map([1, 2, 3]), double.map([3, 2, 1])
+        first = double.map([1, 2, 3])
+        first.wait()
+        second = double.map([3, 2, 1])
         assert (first.result(), second.result()) == ([2, 4, 6], [6, 4, 2])
         futures = [*first, *second]
         assert all(map(is_by_core, futures))
