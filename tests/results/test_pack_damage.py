@@ -21,7 +21,7 @@ GOLDEN = Path(__file__).parent / "golden_records.json"
 KEY = bytes(range(32))
 
 BOMBS = """
-import json, resource, sys
+import json, sys
 from oxtask._core import Pack, open_record
 from oxtask.exceptions import CorruptRecordError
 key = bytes(range(32))
@@ -32,7 +32,9 @@ for record in json.loads(sys.stdin.read()):
     except (CorruptRecordError, RecursionError):
         continue
     sys.exit("not refused: %r" % record[:80])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# What `getrusage` says is at least what the program had that started this one.
+status = open("/proc/self/status").read()
+print(int(status.split("VmHWM:")[1].split()[0]))
 """
 
 
