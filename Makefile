@@ -20,7 +20,7 @@ PYTHON_FOLDERS := python tests benches examples
 TYPED := python/oxtask examples/*.py $(wildcard tests/typing/*.py)
 ALLOWLIST := $(wildcard tests/typing/stubtest.txt)
 FLOOR := --manifest-path benches/floor/Cargo.toml
-EXAMPLES := syntax_nodes stdlib_lines retries async_fan_out streaming nested
+EXAMPLES := syntax_nodes stdlib_lines retries async_fan_out streaming nested cached transactions
 
 # What the package needs and how it is compiled stands in pyproject.toml above the settings of tools.
 PACKAGE := $(shell sed '/^\[tool\.ruff\]/,$$d' pyproject.toml | cksum | tr -d ' ')
