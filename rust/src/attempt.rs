@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::boundary::Enter;
-use crate::caching::Found;
+use crate::caching::{Found, Missing};
 use crate::inputs::{self, Resolve, Unresolved};
 use crate::plan::Kind;
 use crate::run::{Note, RUNS, Run, Runs, Shape, Spec};
@@ -95,6 +95,28 @@ pub(crate) fn begin_retry(group: &Runs, index: u32, attempt: u32) {
     }
 }
 
+/// Looks for the value of a run that uses the cache: whether the engine must go on, and what there was nothing for.
+///
+/// `None` if the run has ended with what was found.
+pub(crate) fn look(
+    py: Python<'_>,
+    group: &Runs,
+    index: u32,
+    attempt: u32,
+    input: &Bound<'_, PyAny>,
+) -> Option<(bool, Option<Missing>)> {
+    let spec = &group.work;
+    let Some(cache) = &spec.cache else { return Some((spec.rich, None)) };
+    let (outcome, output) = match cache.find(py, group.id(index), spec.shape, input) {
+        Ok(Found::Nothing(missing)) => return Some((false, Some(missing))),
+        Ok(Found::Unknown) => return Some((true, None)),
+        Ok(Found::Value(value)) => (Outcome::Cached, value.unbind()),
+        Err(error) => (Outcome::Crashed, exception(py, error)),
+    };
+    settle(py, group, index, attempt, outcome, Some(output));
+    None
+}
+
 fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: Option<&Arc<Seat>>) {
     let spec = &group.work;
     let attempt = begun.attempt;
@@ -108,23 +130,7 @@ fn proceed(py: Python<'_>, group: &Runs, index: u32, begun: Begun<Spec>, seat: O
         return;
     }
     begin_retry(group, index, attempt);
-    let mut by_engine = spec.rich;
-    let mut missing = None;
-    if let Some(cache) = &spec.cache {
-        match cache.find(py, group.id(index), spec.shape, &input) {
-            Err(error) => {
-                let error = Some(exception(py, error));
-                return settle(py, group, index, attempt, Outcome::Crashed, error);
-            }
-            Ok(Found::Value(value)) => {
-                drop(input);
-                let value = Some(value.unbind());
-                return settle(py, group, index, attempt, Outcome::Cached, value);
-            }
-            Ok(Found::Nothing(own)) => missing = Some(own),
-            Ok(Found::Unknown) => by_engine = true,
-        }
-    }
+    let Some((by_engine, missing)) = look(py, group, index, attempt, &input) else { return };
     let mut run = Run::new(Arc::clone(group), index, attempt, seat, Some(input.clone().unbind()));
     run.given = given;
     let run = match RUNS.make(py, run) {

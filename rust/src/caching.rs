@@ -21,7 +21,7 @@ use crate::keys::{KeyContext, KeyPlan};
 use crate::plan::Plan;
 use crate::results::Pack;
 use crate::run::{Run, Shape};
-use crate::verdict::{Answer, Ended, read_answer};
+use crate::verdict::{self, Answer, Ended};
 use crate::{clock, context, python};
 
 /// How the results of a task are cached where nobody has decided anything else.
@@ -99,26 +99,39 @@ pub(crate) enum Turn<'py> {
 }
 
 /// Whether runs made here need the Python engine, and else what they use of the cache.
-pub(crate) fn open(py: Python<'_>, plan: &Plan, rich: bool) -> (bool, Option<Box<Cache>>) {
+///
+/// An error is what tears down whoever asks.
+pub(crate) fn open(
+    py: Python<'_>,
+    plan: &Plan,
+    rich: bool,
+) -> PyResult<(bool, Option<Box<Cache>>)> {
     if rich {
-        return (true, None);
+        return Ok((true, None));
     }
     let variables = context::variables(py);
     let around = context::get(py, &variables.keeping).filter(|around| !around.is_none());
     let caching = match (&plan.caching, &around) {
-        (None, None) => return (false, None),
-        (Some(caching), None) if caching.get().inherits => return (false, None),
+        (None, None) => return Ok((false, None)),
+        (Some(caching), None) if caching.get().inherits => return Ok((false, None)),
         // Something is decided that the core knows nothing of, or a transaction is open.
-        (None, Some(_)) => return (true, None),
-        (Some(_), Some(around)) if around.is_exact_instance_of::<PyTuple>() => return (true, None),
+        (None, Some(_)) => return Ok((true, None)),
+        (Some(_), Some(around)) if around.is_exact_instance_of::<PyTuple>() => {
+            return Ok((true, None));
+        }
         // The body of a run is always in a transaction.
-        (Some(_), _) if context::get(py, &variables.run).is_some() => return (true, None),
+        (Some(_), _) if context::get(py, &variables.run).is_some() => return Ok((true, None)),
         (Some(caching), _) => caching,
     };
-    // What goes wrong here, goes wrong in the engine too.
-    match opened(py, caching, around) {
-        Ok(Some(cache)) => (false, Some(Box::new(cache))),
-        _ => (true, None),
+    let cache = unless_failed(py, opened(py, caching, around), None)?;
+    Ok((cache.is_none(), cache.map(Box::new)))
+}
+
+/// What fails here, fails in the engine too, which says so; what tears down the caller is not for the engine.
+fn unless_failed<T>(py: Python<'_>, result: PyResult<T>, otherwise: T) -> PyResult<T> {
+    match result {
+        Err(error) if error.is_instance_of::<PyException>(py) => Ok(otherwise),
+        result => result,
     }
 }
 
@@ -151,10 +164,7 @@ impl Cache {
         shape: Shape,
         input: &Bound<'py, PyAny>,
     ) -> PyResult<Found<'py>> {
-        match self.search(py, run_id, shape, input) {
-            Err(error) if error.is_instance_of::<PyException>(py) => Ok(Found::Unknown),
-            found => found,
-        }
+        unless_failed(py, self.search(py, run_id, shape, input), Found::Unknown)
     }
 
     fn search<'py>(
@@ -171,7 +181,7 @@ impl Cache {
         let keyed = clock::now();
         costs.hashed(keyed.saturating_sub(began));
         let pack = self.pack.get();
-        let stamp = pack.stamp(py, &key);
+        let stamp = pack.stamp(py, &key)?;
         let found = pack.lookup(py, &key)?;
         costs.read(clock::now().saturating_sub(keyed));
         Ok(match found {
@@ -196,7 +206,7 @@ impl Cache {
         loop {
             let lead = flights::lead(py, key)?;
             // Whoever led until now has stored the value, unless he failed.
-            let is_as_before = missing.stamp.is_some() && pack.stamp(py, key) == missing.stamp;
+            let is_as_before = missing.stamp.is_some() && pack.stamp(py, key)? == missing.stamp;
             if !is_as_before && let Some((value, cost)) = pack.lookup(py, key)? {
                 self.caching.get().costs.get().hit(py, cost);
                 return Ok(Turn::Made(value));
@@ -272,13 +282,8 @@ impl Cache {
         answer: Answer<'py>,
     ) -> Answer<'py> {
         let (Ok(value), (Outcome::Completed, _)) = &answer else { return answer };
-        match self.store(py, run, missing, began, value) {
-            Some(Ended::Done(outcome, Some(error))) if !outcome.has_value() => {
-                let error = error.into_bound(py);
-                (Err(PyErr::from_value(error.clone())), (outcome, error))
-            }
-            _ => answer,
-        }
+        let otherwise = self.store(py, run, missing, began, value);
+        verdict::unless(py, answer, otherwise)
     }
 
     /// Stores a value; returns how the run has ended, if that is not with the value.
@@ -312,8 +317,5 @@ impl Cache {
 fn refused(py: Python<'_>, run: &Bound<'_, Run>, value: &Bound<'_, PyAny>, error: PyErr) -> Ended {
     let answer = python::engine(py)
         .and_then(|engine| engine.enter_method("not_stored", (run, value, error.into_value(py))));
-    match answer.and_then(|answer| read_answer(&answer)) {
-        Ok(ended) => ended,
-        Err(error) => Ended::Done(Outcome::Crashed, Some(exception(py, error))),
-    }
+    verdict::answered(py, answer)
 }

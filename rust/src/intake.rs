@@ -103,6 +103,31 @@ impl Needs {
         Ok(())
     }
 
+    /// What the runs of a new group share.
+    pub(crate) fn spec(
+        &self,
+        task: &Bound<'_, TaskBase>,
+        plan: Py<Plan>,
+        context: Py<PyAny>,
+        shape: Shape,
+        wait_for: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Spec> {
+        let py = task.py();
+        let (rich, cache) = caching::open(py, plan.get(), plan.get().is_rich(py))?;
+        Ok(Spec {
+            task: task.clone().into_any().unbind(),
+            rich,
+            plan,
+            context: Some(context),
+            shape,
+            resolve: self.resolve,
+            wait_for: wait_for.map(Bound::unbind),
+            known: Known::default(),
+            recorded: history::is_on(),
+            cache,
+        })
+    }
+
     pub(crate) fn group(
         self,
         py: Python<'_>,
@@ -186,19 +211,7 @@ pub(crate) fn submit_as<'py>(
     needs.scan(&input, 0)?;
     let mut every = Vec::new();
     Needs::wait_for(wait_for.as_ref(), &mut every)?;
-    let (rich, cache) = caching::open(py, plan.get(), plan.get().is_rich(py));
-    let spec = Spec {
-        task: task.clone().into_any().unbind(),
-        rich,
-        plan,
-        context: Some(context::shared_snapshot(py)?),
-        shape,
-        resolve: needs.resolve,
-        wait_for: wait_for.map(Bound::unbind),
-        known: Known::default(),
-        recorded: history::is_on(),
-        cache,
-    };
+    let spec = needs.spec(task, plan, context::shared_snapshot(py)?, shape, wait_for)?;
     let group = needs.group(py, spec, pool, vec![input.unbind()], &every);
     Ok(TaskRunFuture::new(group, 0))
 }

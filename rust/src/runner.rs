@@ -9,7 +9,6 @@ use oxtask_core::pool::{Job, Pool};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use crate::collector::Known;
 use crate::futures::{self, TaskRunFuture};
 use crate::intake::{self, Columns, Needs};
 use crate::plan::Plan;
@@ -17,7 +16,7 @@ use crate::run::{Runs, Spec};
 use crate::task::TaskBase;
 use crate::waiting::{Edge, Waiting};
 use crate::workers::{self, PyHost, RunPool};
-use crate::{boundary, caching, clock, context, error, history, python, runtime, seat};
+use crate::{boundary, clock, context, error, python, runtime, seat};
 
 /// Tells the thread or event loop that is in the body of a run to stop.
 pub(crate) fn interrupt(py: Python<'_>, group: &Runs, index: u32) -> PyResult<()> {
@@ -102,19 +101,7 @@ impl Runner {
         let mut every = Vec::new();
         Needs::wait_for(wait_for.as_ref(), &mut every)?;
         let plan = TaskBase::plan(task)?;
-        let (rich, cache) = caching::open(py, plan.get(), plan.get().is_rich(py));
-        let spec = Spec {
-            task: task.clone().into_any().unbind(),
-            rich,
-            plan,
-            context: Some(context::snapshot(py)?),
-            shape,
-            resolve: needs.resolve,
-            wait_for: wait_for.map(Bound::unbind),
-            known: Known::default(),
-            recorded: history::is_on(),
-            cache,
-        };
+        let spec = needs.spec(task, plan, context::snapshot(py)?, shape, wait_for)?;
         let group = needs.group(py, spec, &self.pool, inputs, &every);
         boundary::without_collector(py, || {
             let list = PyList::empty(py);

@@ -66,7 +66,7 @@ impl TaskBase {
             if let Some(kwargs) = kwargs.as_ref().filter(|_| clean) {
                 clean = inputs::scan(kwargs.as_any(), 0, &mut found)? == Resolve::Nothing;
             }
-            let (rich, cache) = caching::open(py, plan.get(), !clean);
+            let (rich, cache) = caching::open(py, plan.get(), !clean)?;
             if !rich && let Some(result) = call(slf, plan, &args, kwargs.as_ref(), cache)? {
                 return Ok(result);
             }
@@ -168,7 +168,7 @@ pub(crate) fn begin_direct<'py>(
 ) -> PyResult<Bound<'py, Run>> {
     let py = task.py();
     let plan = TaskBase::plan(task)?;
-    let (rich, cache) = caching::open(py, plan.get(), plan.get().is_call_rich(py));
+    let (rich, cache) = caching::open(py, plan.get(), plan.get().is_call_rich(py))?;
     let spec = Spec {
         task: task.clone().into_any().unbind(),
         rich: rich || cache.is_some(),

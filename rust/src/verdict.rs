@@ -28,9 +28,7 @@ pub(crate) fn ended(
 ) -> Ended {
     match result {
         answer if rich => {
-            let ended = answer
-                .and_then(|answer| read_answer(&answer))
-                .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error))));
+            let ended = answered(py, answer);
             if !matches!(ended, Ended::Done(outcome, _) if outcome.has_value()) {
                 // The engine's frames, which the exception keeps, have the run in their variables.
                 Run::link(run);
@@ -87,10 +85,14 @@ fn write_line(
 /// Asks the Python engine what an exception or an unusual return value means.
 fn judge(py: Python<'_>, run: &Bound<'_, Run>, what: &str, value: Bound<'_, PyAny>) -> Ended {
     let answer = python::engine(py).and_then(|engine| engine.enter_method(what, (run, &value)));
-    match answer.and_then(|answer| read_answer(&answer)) {
-        Ok(ended) => ended,
-        Err(error) => Ended::Done(Outcome::Crashed, Some(exception(py, error))),
-    }
+    answered(py, answer)
+}
+
+/// What the Python engine says, or that it has failed itself.
+pub(crate) fn answered(py: Python<'_>, answer: PyResult<Bound<'_, PyAny>>) -> Ended {
+    answer
+        .and_then(|answer| read_answer(&answer))
+        .unwrap_or_else(|error| Ended::Done(Outcome::Crashed, Some(exception(py, error))))
 }
 
 /// What a direct call returns or raises, and how its run ended.
@@ -103,13 +105,23 @@ pub(crate) fn complete_direct<'py>(
     run: &Bound<'py, Run>,
     value: Bound<'py, PyAny>,
 ) -> Answer<'py> {
-    match completing(py, run, &value) {
-        Some(Ended::Done(outcome, Some(error))) => {
+    let otherwise = completing(py, run, &value);
+    unless(py, (Ok(value.clone()), (Outcome::Completed, value)), otherwise)
+}
+
+/// The answer of a direct call, unless its run has failed after its body.
+pub(crate) fn unless<'py>(
+    py: Python<'py>,
+    answer: Answer<'py>,
+    otherwise: Option<Ended>,
+) -> Answer<'py> {
+    match otherwise {
+        Some(Ended::Done(outcome, Some(error))) if !outcome.has_value() => {
             let error = error.into_bound(py);
             (Err(PyErr::from_value(error.clone())), (outcome, error))
         }
         // Of a run that somebody else has ended, the value is dropped when it is settled.
-        _ => (Ok(value.clone()), (Outcome::Completed, value)),
+        _ => answer,
     }
 }
 

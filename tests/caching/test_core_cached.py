@@ -10,6 +10,7 @@ import pytest
 from ways import history
 
 from oxtask import cache, flow, task
+from oxtask._internal import cache_plans
 from oxtask.cache_policies import DEFAULT, FLOW_PARAMETERS, INPUTS, TASK_SOURCE
 from oxtask.exceptions import ResultPersistenceError
 from oxtask.settings import temporary_settings
@@ -339,3 +340,26 @@ def test_a_storage_or_serializer_that_cannot_be_used_fails_the_run(options, why)
     state = task(**options)(lambda: 1)(return_state=True)
     assert state.is_failed()
     assert why in str(state.message)
+
+
+def test_an_interruption_is_heard_wherever_the_core_is(calls, monkeypatch):
+    """K1: it is not taken for a reason to leave the run to the engine"""
+    double = doubling(calls)
+
+    class Interrupting:
+        def __oxtask_key__(self):
+            raise KeyboardInterrupt
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    def whole():
+        with pytest.raises(KeyboardInterrupt):
+            double(Interrupting())
+        monkeypatch.setattr(cache_plans, "_place_of", interrupt)
+        for way in ("__call__", "submit", "map"):
+            with pytest.raises(KeyboardInterrupt):
+                getattr(doubling(calls), way)([1])
+
+    in_flow(whole)
+    assert calls == []

@@ -10,7 +10,6 @@ use pyo3::prelude::*;
 use super::{Progress, RunTask, TASKS, schedule};
 use crate::attempt::Ready;
 use crate::boundary::{self, Enter, Sent};
-use crate::caching::Found;
 use crate::loops::{self, Seat};
 use crate::run::{self, Run, Runs};
 use crate::verdict::{self, Ended};
@@ -32,12 +31,7 @@ pub(crate) fn start(
         return false;
     };
     attempt::begin_retry(group, index, attempt);
-    if let Some(cache) = &group.work.cache
-        && let Ok(Found::Value(value)) =
-            cache.find(py, group.id(index), group.work.shape, &ready.input)
-    {
-        let value = Some(value.unbind());
-        attempt::settle(py, group, index, attempt, Outcome::Cached, value);
+    if attempt::look(py, group, index, attempt, &ready.input).is_none() {
         return false;
     }
     match prepare(py, seat, pool, group, index, attempt, ready) {

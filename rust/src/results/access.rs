@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use oxtask_core::results::error::PackError;
 use oxtask_core::results::keys::Keys;
 use oxtask_core::results::pack::{self, Found, Host, Patience};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
 use super::errors::{reason, store_error, warn};
@@ -35,10 +36,7 @@ impl Pack {
                 self.warn(py, key, &reason(&refusal));
                 return Ok(None);
             }
-            Err(Failed::Raised(raised)) => {
-                self.warn(py, key, &raised.to_string());
-                return Ok(None);
-            }
+            Err(Failed::Raised(raised)) => return self.refused(py, key, raised, ""),
             Err(Failed::Pack(failed)) => {
                 self.warn(py, "", &store_error(py, failed).to_string());
                 return Ok(None);
@@ -49,17 +47,32 @@ impl Pack {
         }
         match records::decoded(py, &sealed.bytes, &sealed.layout) {
             Ok(value) => Ok(Some((value, records::took(&sealed.bytes, &sealed.layout)))),
-            Err(raised) if raised.is_instance_of::<pyo3::exceptions::PyException>(py) => {
-                self.warn(py, key, &format!("it cannot be read: {raised}"));
-                Ok(None)
-            }
-            Err(raised) => Err(raised),
+            Err(raised) => self.refused(py, key, raised, "it cannot be read: "),
         }
     }
 
+    /// Warns of a record that cannot be used; what tears down the caller is his to handle.
+    fn refused<T>(
+        &self,
+        py: Python<'_>,
+        key: &str,
+        raised: PyErr,
+        why: &str,
+    ) -> PyResult<Option<T>> {
+        if !raised.is_instance_of::<PyException>(py) {
+            return Err(raised);
+        }
+        self.warn(py, key, &format!("{why}{raised}"));
+        Ok(None)
+    }
+
     /// A number that changes when something is stored under a key; `None` if that cannot be told.
-    pub(crate) fn stamp(&self, py: Python<'_>, key: &str) -> Option<u32> {
-        self.pack(py).ok()?.stamp(key)
+    pub(crate) fn stamp(&self, py: Python<'_>, key: &str) -> PyResult<Option<u32>> {
+        match self.pack(py) {
+            Ok(pack) => Ok(pack.stamp(key)),
+            Err(Failed::Raised(raised)) if !raised.is_instance_of::<PyException>(py) => Err(raised),
+            Err(_) => Ok(None), // looking for the key meets it again
+        }
     }
 
     /// Stores a value under a key. `expires` is a Unix time, `took` the time it took to compute, in nanoseconds.
