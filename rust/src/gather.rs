@@ -1,7 +1,7 @@
 //! Waiting for many runs: all of them, or the next.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use oxtask_core::group::{Phase, Watcher};
 use oxtask_core::inbox::Inbox;
@@ -163,6 +163,8 @@ pub(crate) struct Completions {
     pools: Vec<RunPool>,
     inbox: Arc<Inbox>,
     left: AtomicUsize,
+    /// Whether what the runs wait for has been looked at.
+    is_hastened: AtomicBool,
 }
 
 #[pymethods]
@@ -183,7 +185,9 @@ impl Completions {
                 pools.push(Arc::clone(pool));
             }
         }
-        Ok(Self { futures: futures.unbind(), pools, inbox, left: AtomicUsize::new(runs.len()) })
+        let left = AtomicUsize::new(runs.len());
+        let is_hastened = AtomicBool::new(false);
+        Ok(Self { futures: futures.unbind(), pools, inbox, left, is_hastened })
     }
 
     #[allow(clippy::needless_pass_by_value)] // the signature that PyO3 asks for
@@ -196,12 +200,13 @@ impl Completions {
     fn next(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<u32>> {
         self.take(py, timeout, || {
             // To wait for the next of one is to wait for that one.
-            if self.left() > 1 {
+            let is_one = self.left() == 1;
+            if !is_one && self.is_hastened.swap(true, Ordering::Relaxed) {
                 return Ok(Edge::none());
             }
             let mut runs = refs(self.futures.bind(py))?;
             runs.retain(|RunRef(group, index)| !done(group, *index));
-            Edge::enter(py, || runs)
+            if is_one { Edge::enter(py, || runs) } else { Ok(Edge::any(py, &runs)) }
         })
     }
 

@@ -7,6 +7,7 @@ use oxtask_core::group::{Phase, Watcher, Work};
 use oxtask_core::inbox::Inbox;
 use oxtask_core::pool::{Lane, Pool};
 use oxtask_core::sync::Mutex;
+use oxtask_core::waits;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
@@ -95,6 +96,15 @@ impl Edge {
     }
 
     /// No edges: for a wait that any of several runs ends.
+    pub(crate) fn any(py: Python<'_>, targets: &[RunRef]) -> Self {
+        if let Some(current) = current_run(py) {
+            // Asked for what it looks at only.
+            let _ = waits::cycle(&current, targets, |run| hastened(py, run));
+        }
+        Self(None)
+    }
+
+    /// No edges: for a wait that is not for runs.
     pub(crate) fn none() -> Self {
         Self(None)
     }
@@ -142,21 +152,29 @@ pub(crate) fn current_run(py: Python<'_>) -> Option<RunRef> {
 }
 
 fn enter_edge(py: Python<'_>, waiter: &RunRef, targets: Vec<RunRef>) -> PyResult<(RunRef, u64)> {
-    let waits = &runtime::get().waits;
-    let ticket = waits.lock().enter(waiter, targets.clone());
-    let cycle = oxtask_core::waits::cycle(waiter, &targets, |run| {
-        let mut next = waits.lock().targets(run);
-        next.extend(inputs_of(py, run));
-        next
-    });
-    match cycle {
+    let graph = &runtime::get().waits;
+    let ticket = graph.lock().enter(waiter, targets.clone());
+    match waits::cycle(waiter, &targets, |run| hastened(py, run)) {
         None => Ok((waiter.clone(), ticket)),
         Some(cycle) => {
-            let gone = waits.lock().leave(waiter, ticket);
+            let gone = graph.lock().leave(waiter, ticket);
             drop(gone);
             Err(deadlock(py, &cycle))
         }
     }
+}
+
+/// What a run waits for that a run in its body waits for; it goes ahead of what is queued.
+fn hastened(py: Python<'_>, run: &RunRef) -> Vec<RunRef> {
+    let runtime = runtime::get();
+    let RunRef(group, _) = run;
+    // The locks of a pool from before a fork may be held for ever.
+    if group.pool().is_some_and(|pool| pool.tag() == runtime.generation) {
+        group.hasten();
+    }
+    let mut next = runtime.waits.lock().targets(run);
+    next.extend(inputs_of(py, run));
+    next
 }
 
 /// What a parked run waits for.

@@ -186,9 +186,44 @@ def test_many_chains_and_nested_submits_on_few_workers(ask):
             future = link.submit(future)
         return future.result()
 
-    with ThreadPoolTaskRunner(max_workers=8):
+    with ThreadPoolTaskRunner(max_workers=8) as runner:
         futures = item.map(range(1_000))
         assert [ask(future) for future in futures] == [start + 50 for start in range(1_000)]
+        assert runner._runner.threads[0] < 100, "items began before what others wait for"
+
+
+def mapped(task, xs):
+    return task.map(xs).result()
+
+
+def mapped_as_completed(task, xs):
+    return [future.result() for future in as_completed(task.map(xs))]
+
+
+def mapped_one_by_one(task, xs):
+    return [future.result() for future in task.map(xs)]
+
+
+@pytest.mark.parametrize("many", [mapped, mapped_as_completed, mapped_one_by_one])
+def test_what_a_run_waits_for_goes_ahead_of_what_was_queued_before(many):
+    """engine.md 20.3: a thread for each run that waits would be a thread an item"""
+
+    @task
+    def leaf(x):
+        return x
+
+    @task
+    def twice(x):
+        return 2 * x
+
+    @task
+    def item(start):
+        return sum(many(twice, leaf.map(range(start, start + 20))))
+
+    with ThreadPoolTaskRunner(max_workers=4) as runner:
+        futures = item.map(range(2_000))
+        assert futures.result() == [2 * sum(range(start, start + 20)) for start in range(2_000)]
+        assert runner._runner.threads[0] < 50
 
 
 def test_a_sleeping_input_takes_no_worker():

@@ -30,7 +30,7 @@ use self::watch::Side;
 pub use self::watch::Watcher;
 use crate::ids::IdBase;
 use crate::pool::{Job, Lane, Pool};
-use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crate::sync::{self, Mutex};
 
 const NONE: u32 = u32::MAX;
@@ -59,6 +59,8 @@ pub struct Group<W: Work> {
     filled: AtomicU32,
     unsettled: AtomicUsize,
     first_failed: AtomicU32,
+    /// Whether a run that holds a thread waits, or waited, for any of these.
+    awaited: AtomicBool,
     side: Mutex<Side<W>>,
 }
 
@@ -144,6 +146,7 @@ impl<W: Work> Group<W> {
             filled: AtomicU32::new(filled as u32),
             unsettled: AtomicUsize::new(filled),
             first_failed: AtomicU32::new(NONE),
+            awaited: AtomicBool::new(false),
             side: Mutex::new(Side::new()),
             cells,
         })
@@ -295,8 +298,29 @@ impl<W: Work> Group<W> {
         }
     }
 
+    /// A run that holds a thread waits for some of these: they go ahead of what is queued, now or once they are ready.
+    ///
+    /// Else runs that wait for what they submitted would all start before any of what they wait for, each with a
+    /// thread of its own. Whoever waits for one run of many will wait for the others, too.
+    pub fn hasten(self: &Arc<Self>) {
+        // Set before the look: whoever makes a run ready after it sees the mark.
+        if self.awaited.load(Ordering::Relaxed) || self.awaited.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let is_ready = |index: &u32| self.phase(*index) == Phase::Ready;
+        if let Some(pool) = &self.pool
+            && let Some(from) = (0..self.len()).find(is_ready)
+            && let Some(last) = (from..self.len()).rfind(is_ready)
+        {
+            pool.hasten(self, from, last + 1);
+        }
+    }
+
     fn enqueue(self: &Arc<Self>, from: u32, to: u32) {
-        if let Some(pool) = &self.pool {
+        let Some(pool) = &self.pool else { return };
+        if self.awaited.load(Ordering::Acquire) {
+            pool.push_awaited(self, from, to);
+        } else {
             pool.push(self.work.lane(), Job::Runs { group: Arc::clone(self), next: from, end: to });
         }
     }

@@ -179,6 +179,23 @@ impl<W: Work> Pool<W> {
         }
     }
 
+    /// Queues runs ahead of all others; see [`Group::hasten`].
+    pub(crate) fn push_awaited(self: &Arc<Self>, group: &Arc<Group<W>>, from: u32, to: u32) {
+        let lane = group.work.lane();
+        let mut state = self.state.lock();
+        state.queue.push_awaited(lane, Arc::clone(group), from, to);
+        match lane {
+            Lane::Thread => self.offer(state),
+            Lane::Loop => self.offer_loop(state),
+        }
+    }
+
+    /// Moves the queued runs of a group, all of them in `from..to`, ahead of all others.
+    pub(crate) fn hasten(&self, group: &Arc<Group<W>>, from: u32, to: u32) {
+        let gone = self.state.lock().queue.hasten(Arc::clone(group), from, to);
+        drop(gone);
+    }
+
     /// Queues callbacks ahead of everything else.
     pub fn push_first(self: &Arc<Self>, lane: Lane, callbacks: Vec<W::Callback>) {
         let mut state = self.state.lock();

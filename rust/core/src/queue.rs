@@ -78,6 +78,41 @@ impl<W: Work> Queue<W> {
         self.lane(lane).push_front(Job::Callbacks(callbacks));
     }
 
+    /// Puts runs ahead of all others: somebody who holds a thread waits for them.
+    pub(crate) fn push_awaited(&mut self, lane: Lane, group: Arc<Group<W>>, from: u32, to: u32) {
+        let queue = self.lane(lane);
+        let place = queue.iter().take_while(|job| matches!(job, Job::Callbacks(_))).count();
+        if let Some(Job::Runs { group: first, next, end }) = queue.get_mut(place)
+            && Arc::ptr_eq(first, &group)
+        {
+            if *end == from {
+                *end = to;
+                return;
+            }
+            if *next == to {
+                *next = from;
+                return;
+            }
+        }
+        queue.insert(place, Job::Runs { group, next: from, end: to });
+    }
+
+    /// Moves the runs of a group ahead of all others; returns what left the queue, to be dropped outside the lock.
+    ///
+    /// `from..to` holds all that are ready. Where they were queued before, entries may be left for now.
+    pub(crate) fn hasten(&mut self, group: Arc<Group<W>>, from: u32, to: u32) -> Vec<Job<W>> {
+        let lane = group.work.lane();
+        let queue = self.lane(lane);
+        let is_last = queue.back().is_some_and(|job| job.is_of(&group));
+        let mut gone: Vec<_> = is_last.then(|| queue.pop_back()).flatten().into_iter().collect();
+        if !is_last {
+            self.stale += 1;
+            gone = self.sweep();
+        }
+        self.push_awaited(lane, group, from, to);
+        gone
+    }
+
     pub(crate) fn pop(&mut self, lane: Lane) -> Popped<W> {
         let queue = self.lane(lane);
         if let Some(Job::Runs { group, next, end }) = queue.front_mut()
@@ -157,6 +192,10 @@ impl<W: Work> Queue<W> {
 }
 
 impl<W: Work> Job<W> {
+    fn is_of(&self, other: &Arc<Group<W>>) -> bool {
+        matches!(self, Self::Runs { group, .. } if Arc::ptr_eq(group, other))
+    }
+
     /// Takes a run off either end of a range; false if it is at none.
     fn cut(&mut self, of: &Arc<Group<W>>, index: u32) -> bool {
         match self {

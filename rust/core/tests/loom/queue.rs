@@ -7,7 +7,7 @@ use oxtask_core::group::Cancelled;
 use oxtask_core::pool::{From, Job, Lane, Taken};
 
 use crate::explore;
-use crate::support::{TestPool, finish, pool, queued, run_of};
+use crate::support::{TestPool, finish, parked, pool, queued, run_of};
 
 /// Takes until there is nothing, and completes what it takes; returns the inputs.
 fn take_all(pool: &TestPool) -> Vec<u32> {
@@ -99,5 +99,23 @@ fn cancelling_a_pool_leaves_no_run_behind() {
         worker.join().unwrap();
         assert_eq!(group.unsettled() + other.unsettled(), 0);
         assert_eq!(pool.active(), 0);
+    });
+}
+
+#[test]
+fn a_run_that_gets_ready_while_somebody_begins_to_wait_for_it_goes_first() {
+    explore(|| {
+        let (pool, _) = pool(1);
+        let ahead = queued(&pool, Lane::Thread, [0]);
+        let awaited = parked(&pool, Lane::Thread, [1]);
+        let waiter = {
+            let awaited = Arc::clone(&awaited);
+            thread::spawn(move || awaited.hasten())
+        };
+        awaited.release(0);
+        waiter.join().unwrap();
+        let (first, _) = run_of(pool.take(Lane::Thread, From::Start)).expect("two are queued");
+        assert!(Arc::ptr_eq(&first, &awaited));
+        drop(ahead);
     });
 }
