@@ -14,6 +14,28 @@ _HOME = tempfile.TemporaryDirectory(prefix="oxtask-tests-")
 os.environ["OXTASK_HOME"] = _HOME.name
 atexit.register(_HOME.cleanup)
 
+from oxtask.settings import temporary_settings  # noqa: E402 - it reads the environment
+
+
+@pytest.fixture
+def home(tmp_path):
+    """Let a test have a home of its own."""
+    with temporary_settings({"home": tmp_path / "home"}):
+        yield tmp_path / "home"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def store(folder):
+    """Return a store in `folder` that keeps nothing in memory."""
+    from oxtask.results import ResultStore
+
+    return ResultStore(folder, cache_result_in_memory=False)
+
 
 @pytest.fixture
 def lines(caplog):

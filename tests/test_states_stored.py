@@ -27,14 +27,8 @@ from oxtask.transactions import transaction
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path):
-    with temporary_settings({"home": tmp_path / "home"}):
-        yield tmp_path / "home"
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "results"
+def own_home(home):
+    return home
 
 
 @pytest.fixture

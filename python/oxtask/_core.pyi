@@ -56,6 +56,7 @@ __all__ = [
     "register_state_class",
     "resolve",
     "resume_packs",
+    "resume_packs_in_child",
     "seal_record",
     "seal_value",
     "settle",
@@ -704,4 +705,7 @@ def pause_packs() -> None:
     """Close all connections to databases: called before a fork."""
 
 def resume_packs() -> None:
-    """Let them be opened again: called after a fork."""
+    """Let them be opened again: called after a fork in the parent."""
+
+def resume_packs_in_child() -> None:
+    """Let them be opened again: called after a fork in the child."""

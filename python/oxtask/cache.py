@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from oxtask._internal.cache_costs import Price, costs_of, price_of
 from oxtask._internal.keys import key_of
-from oxtask._internal.keys_plans import policy_of
 from oxtask._internal.text import short_repr
-from oxtask.cache_policies import CachePolicy, CompoundCachePolicy, Inputs
+from oxtask.cache_policies import NO_CACHE, CachePolicy, CompoundCachePolicy, Inputs
 from oxtask.exceptions import HashError
 
 if TYPE_CHECKING:
@@ -143,7 +142,7 @@ def explain(task: Any, *args: Any, **kwargs: Any) -> Explanation:
     from oxtask.utilities.callables import get_call_parameters  # noqa: PLC0415 - start-up time
 
     inputs = get_call_parameters(task.fn, args, kwargs)
-    policy = policy_of(task)
+    policy = NO_CACHE if task.cache_policy is None else task.cache_policy
     flow_run_id, flow_parameters = _flow_run()
     run = SimpleNamespace(id=_OWN_RUN, flow_run_id=flow_run_id)
     context = SimpleNamespace(task=task, task_run=run, parameters=inputs)

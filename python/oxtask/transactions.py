@@ -18,10 +18,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from oxtask._internal.transactions.base import (
-    BaseTransaction,
-    get_transaction,
-)
+from oxtask._internal.transactions.base import BaseTransaction
+from oxtask._internal.transactions.current import get_transaction
 from oxtask._internal.transactions.kinds import CommitMode, IsolationLevel, TransactionState
 from oxtask._internal.transactions.settling import AWAITING, BLOCKING, drive
 

@@ -70,8 +70,8 @@ mod _core {
     use super::python::register_state_class;
     #[pymodule_export]
     use super::results::{
-        Envelope, Pack, StagedResult, open_record, pause_packs, resume_packs, seal_record,
-        seal_value,
+        Envelope, Pack, StagedResult, open_record, pause_packs, resume_packs,
+        resume_packs_in_child, seal_record, seal_value,
     };
     #[pymodule_export]
     use super::run::Run;
@@ -110,7 +110,7 @@ mod _core {
         let hooks = PyDict::new(py);
         hooks.set_item("before", module.getattr("pause_packs")?)?;
         hooks.set_item("after_in_parent", module.getattr("resume_packs")?)?;
-        hooks.set_item("after_in_child", module.getattr("resume_packs")?)?;
+        hooks.set_item("after_in_child", module.getattr("resume_packs_in_child")?)?;
         os.call_method("register_at_fork", (), Some(&hooks)).map(drop)
     }
 }

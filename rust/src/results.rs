@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
+use oxtask_core::results::forks::{self, Work};
 use oxtask_core::results::pack::{self, Found, Options, Sealed, Staged};
 use oxtask_core::sync::Mutex;
 use pyo3::prelude::*;
@@ -49,26 +50,35 @@ struct State {
 
 /// All packs that are open, for a fork.
 static OPEN: Mutex<Vec<Weak<pack::Pack>>> = Mutex::new(Vec::new());
-/// Those that a fork has paused.
-static PAUSED: Mutex<Vec<Arc<pack::Pack>>> = Mutex::new(Vec::new());
 
 /// Called before a fork: no connection to a database may be there when it happens.
 #[pyfunction]
 pub(crate) fn pause_packs() {
+    forks::pause();
     let open: Vec<_> = OPEN.lock().iter().filter_map(Weak::upgrade).collect();
-    for pack in &open {
-        pack.pause();
+    for pack in open {
+        pack.close();
     }
-    *PAUSED.lock() = open;
 }
 
-/// Called after a fork, in both processes.
+/// Called after a fork in the parent.
 #[pyfunction]
 pub(crate) fn resume_packs() {
-    let paused = std::mem::take(&mut *PAUSED.lock());
-    for pack in &paused {
-        pack.resume();
-    }
+    forks::resume();
+}
+
+/// Called after a fork in the child.
+#[pyfunction]
+pub(crate) fn resume_packs_in_child() {
+    forks::forked();
+}
+
+/// Works on packs without the interpreter.
+fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
+    boundary::detached(py, || {
+        let _work = Work::begin();
+        work()
+    })
 }
 
 /// A record that is written and that nobody sees.
@@ -79,7 +89,7 @@ pub(crate) struct StagedResult(Mutex<Option<Staged>>);
 impl StagedResult {
     /// Drops the record, if it has not been published.
     fn discard(&self, py: Python<'_>) {
-        boundary::detached(py, || drop(self.0.lock().take()));
+        detached(py, || drop(self.0.lock().take()));
     }
 }
 
@@ -176,7 +186,7 @@ impl Pack {
         let pack = self.pack(py).map_err(|failed| failed.into_error(py))?;
         let staged: Vec<_> = staged.iter().filter_map(|each| each.0.lock().take()).collect();
         let now = clock::wall();
-        let published = boundary::detached(py, || pack.publish(staged, now));
+        let published = detached(py, || pack.publish(staged, now));
         self.tend(py, &pack, published)
     }
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import os
 import pickle
+import signal
 import stat
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 
 from oxtask._core import open_record, seal_value
 from oxtask._internal.storage import record_format
+from oxtask._internal.storage.packs import pack_in
 from oxtask.exceptions import ResultStoreError, SerializationError
 from oxtask.filesystems import PackedFileSystem
 from oxtask.results import ResultStore
@@ -286,6 +289,7 @@ def test_a_forked_process_uses_the_pack_and_harms_nobody(store):
         for number in range(10):
             process = os.fork()
             if process == 0:
+                signal.alarm(20)  # ends a child that hangs
                 found = store._pack.lookup("k")
                 store._pack.keep("k", number)
                 os._exit(0 if found in {"parent", number - 1} else 1)
@@ -297,6 +301,40 @@ def test_a_forked_process_uses_the_pack_and_harms_nobody(store):
             thread.join()
     assert failures == []
     assert store._pack.verify()["damaged"] == 0
+
+
+def test_packs_that_are_being_opened_and_closed_do_not_harm_a_forked_process(tmp_path):
+    """RELIABILITY rule 8"""
+    pack_in(str(tmp_path)).keep(
+        "k", "v"
+    )  # a module that is being imported when it forks is Python's own
+    stop = threading.Event()
+    opened = [0, 0]
+
+    def use(number):
+        while not stop.is_set():
+            place = tmp_path / f"{number}-{opened[number] % 3}"
+            pack_in(str(place)).keep("k", "v")
+            opened[number] += 1
+            gc.collect(0)
+
+    threads = [threading.Thread(target=use, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(50):
+            process = os.fork()
+            if process == 0:
+                signal.alarm(20)  # ends a child that hangs
+                pack = pack_in(str(tmp_path / f"child-{number}"))
+                pack.keep("k", number)
+                os._exit(0 if pack.lookup("k") == number else 1)
+            assert os.waitpid(process, 0)[1] == 0
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert min(opened) > 0
 
 
 def test_a_folder_that_was_removed_is_made_again(store, home):

@@ -303,6 +303,37 @@ def test_submitted_runs_are_in_the_transaction_too(fails, folder):
     assert len(files_in(folder)) == (0 if fails else 3)
 
 
+@pytest.mark.parametrize("persists", [None, True, False])
+@pytest.mark.parametrize("way", ["called", "submitted", "mapped"])
+def test_runs_of_a_flow_in_a_transaction_are_in_it_too(way, persists):
+    """The flow decides about results for itself, not whether there is a transaction."""
+
+    @task(cache_policy=INPUTS)
+    def double(x):
+        return 2 * x
+
+    @flow(persist_result=persists)
+    def inner(x):
+        match way:
+            case "called":
+                return double(x)
+            case "submitted":
+                return double.submit(x).result()
+        return double.map([x]).result()[0]
+
+    @flow(persist_result=persists)
+    def main():
+        with pytest.raises(KeyError), transaction():
+            assert inner(1) == 2
+            raise KeyError
+        undone = double(1, return_state=True).name
+        with transaction():
+            inner(2)
+        return [undone, double(2, return_state=True).name, get_transaction()]
+
+    assert main() == ["Completed", "Cached", None]
+
+
 def test_a_task_in_a_task_is_in_its_transaction_wherever_it_runs():
     """X-67, X-65"""
     log = []

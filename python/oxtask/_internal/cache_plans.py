@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from oxtask import _core
     from oxtask._internal.task_machinery import TaskMachinery
-    from oxtask.settings import Settings
-
-_APART = ("key_storage", "isolation_level", "lock_manager")
 
 
 def parts_of(task: TaskMachinery) -> dict[str, Any] | None:
@@ -30,10 +27,8 @@ def parts_of(task: TaskMachinery) -> dict[str, Any] | None:
         policy is None
         or task.isgenerator
         or task.refresh_cache
-        or task.result_storage is not None
-        or task.result_serializer is not None
-        or not task.cache_result_in_memory
-        or any(getattr(policy, name, None) is not None for name in _APART)
+        or keeping.has_own_store(task)
+        or getattr(policy, "isolation_level", None) is not None
         or log_lines.may_be_on(log_lines.INFO)
     ):
         return None
@@ -65,22 +60,16 @@ def _opener(task: TaskMachinery, *, needs_flow: bool) -> Callable[[Keeping | Non
     def opened(around: Keeping | None) -> Any:
         settings = get_current_settings()
         if settings is not known[0] or around is not known[1]:
-            known[:] = settings, around, _place_of(settings, persists, refreshes)
+            known[:] = settings, around, _place_of(persists, refreshes)
         place = known[2]
         return (*place, *_of_flow()) if needs_flow and place is not None else place
 
     return opened
 
 
-def _place_of(
-    settings: Settings, persists: bool | None, refreshes: bool | None
-) -> tuple[_core.Pack, Keeping] | None:
+def _place_of(persists: bool | None, refreshes: bool | None) -> tuple[_core.Pack, Keeping] | None:
     outer = keeping.current()
-    if persists is None:
-        persists = settings.tasks.default_persist_result
-    if persists is None:
-        persists = outer.persists
-    if not persists or (refreshes is None and settings.tasks.refresh_cache):
+    if not keeping.persists(persists, outer) or keeping.is_refreshed(refreshes):
         return None
     store = outer.plain_store
     pack = store._pack

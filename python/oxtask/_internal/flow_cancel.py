@@ -11,10 +11,11 @@ calls that block in C as well; on other threads between two instructions of Pyth
 from __future__ import annotations
 
 import sys
-from threading import RLock, get_ident, main_thread
+from threading import get_ident, main_thread
 from typing import TYPE_CHECKING, Any, cast
 
 from oxtask._internal import flow_signals, live_runs
+from oxtask._internal.fork_locks import fork_rlock
 from oxtask._internal.interruptions import FlowInterrupted
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from oxtask._internal.flow_runs import FlowRunning
 
-_lock = RLock()
+_lock = fork_rlock()
 """Held while a run is interrupted, and while one ends: no thread is interrupted for a run it has
 left."""
 

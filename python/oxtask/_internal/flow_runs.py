@@ -153,7 +153,7 @@ class FlowRunning:
         context._keeping = own
         token = None
         if keeping.is_decided() or own.persists or self.flow.persist_result is False:
-            token = _core.current_keeping.set(own)
+            token = keeping.decide(own)
         try:
             with tags(*self._tags) if self._tags else nullcontext(), context:
                 yield

@@ -13,6 +13,7 @@ from oxtask.settings import get_current_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Token
 
     from oxtask._internal.storage.store import ResultStore
     from oxtask.settings import Settings
@@ -45,19 +46,11 @@ class Keeping:
 
         Tasks without a say of their own share one.
         """
-        from oxtask._internal.transactions.base import (  # noqa: PLC0415 - start-up time
+        from oxtask._internal.transactions.current import (  # noqa: PLC0415 - start-up time
             current_transaction,
         )
 
-        policy = task.cache_policy
-        if (
-            task.result_storage is not None
-            or task.result_serializer is not None
-            or not task.cache_result_in_memory
-            or getattr(policy, "lock_manager", None) is not None
-            or getattr(policy, "key_storage", None) is not None
-            or getattr(current_transaction(), "store", None) is not None
-        ):
+        if has_own_store(task) or getattr(current_transaction(), "store", None) is not None:
             own: ResultStore = self.store.update_for_task(task, _sync=True)
             return own
         return self.plain_store
@@ -89,22 +82,65 @@ def is_decided() -> bool:
     return _core.current_keeping.get(None) is not None
 
 
+def decide(own: Keeping) -> Token[Any]:
+    """Let what follows in this context go by a decision."""
+    return _core.current_keeping.set((own,) if is_in_transaction() else own)
+
+
+def is_in_transaction() -> bool:
+    """Tell whether a transaction was entered around this code."""
+    return type(_core.current_keeping.get(None)) is tuple
+
+
+def enter_transaction() -> Token[Any] | None:
+    """Let what follows in this context be in a transaction; ``None`` if it is in one already."""
+    if is_in_transaction():
+        return None
+    return _core.current_keeping.set((_core.current_keeping.get(None),))
+
+
+def leave_transactions() -> None:
+    """Let what follows in this context be in no transaction."""
+    if is_in_transaction():
+        _core.current_keeping.set(_core.current_keeping.get(None)[0])
+
+
 def of_flow(flow: Any) -> Keeping:
     """Return what a run of a flow decides that is called here."""
     outer = current()
-    persists = outer.persists if flow.persist_result is None else flow.persist_result
-    return Keeping(bool(persists), lambda: outer.store.update_for_flow(flow, _sync=True))
+    own = outer.persists if flow.persist_result is None else flow.persist_result
+    return Keeping(bool(own), lambda: outer.store.update_for_flow(flow, _sync=True))
 
 
 def of_task(task: Any) -> Keeping:
     """Return what a run of a task decides, in the context it was submitted in."""
     outer = current()
-    persists = task.persist_result
-    if persists is None:
-        persists = get_current_settings().tasks.default_persist_result
-    if persists is None:
-        persists = outer.persists
-    return Keeping(bool(persists), lambda: outer.store_for(task))
+    return Keeping(persists(task.persist_result, outer), lambda: outer.store_for(task))
+
+
+def persists(option: bool | None, outer: Keeping) -> bool:
+    """Tell whether a task keeps its results that has this option, in runs that decided this."""
+    if option is not None:
+        return option
+    default = get_current_settings().tasks.default_persist_result
+    return outer.persists if default is None else default
+
+
+def has_own_store(task: Any) -> bool:
+    """Tell whether a task has a say of its own about the store of its results."""
+    policy = task.cache_policy
+    return (
+        task.result_storage is not None
+        or task.result_serializer is not None
+        or not task.cache_result_in_memory
+        or getattr(policy, "lock_manager", None) is not None
+        or getattr(policy, "key_storage", None) is not None
+    )
+
+
+def is_refreshed(option: bool | None) -> bool:
+    """Tell whether what is stored for a task does not count that has this option."""
+    return get_current_settings().tasks.refresh_cache if option is None else option
 
 
 def of_run(run: Any) -> Keeping | None:

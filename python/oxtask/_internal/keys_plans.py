@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any
 from oxtask import _core
 from oxtask._internal.keys_tasks import kept_key
 from oxtask.cache_policies import (
-    DEFAULT,
     NO_CACHE,
-    CacheKeyFnPolicy,
-    CachePolicy,
     CompoundCachePolicy,
     FlowParameters,
     Inputs,
@@ -24,15 +21,6 @@ if TYPE_CHECKING:
     from oxtask._internal.task_machinery import TaskMachinery
 
 _KNOWN = (FlowParameters, Inputs, RunId, TaskSource)
-
-
-def policy_of(task: Any) -> CachePolicy:
-    """Return the policy that makes the keys of a task."""
-    if task.cache_key_fn is not None:
-        return CacheKeyFnPolicy(cache_key_fn=task.cache_key_fn)
-    if task.cache_policy is None:
-        return NO_CACHE
-    return task.cache_policy if isinstance(task.cache_policy, CachePolicy) else DEFAULT
 
 
 def key_plan_of(task: TaskMachinery) -> _core.KeyPlan | None:
@@ -50,7 +38,7 @@ def key_plan_of(task: TaskMachinery) -> _core.KeyPlan | None:
 
 
 def _made(task: TaskMachinery) -> _core.KeyPlan | None:
-    policy = policy_of(task)
+    policy = NO_CACHE if task.cache_policy is None else task.cache_policy
     is_sum = type(policy) is CompoundCachePolicy
     members = [
         member

@@ -7,10 +7,9 @@ same object.
 
 from __future__ import annotations
 
-import os
-from _thread import RLock
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from oxtask._internal.fork_locks import fork_rlock
 from oxtask._internal.text import short_repr
 
 if TYPE_CHECKING:
@@ -20,16 +19,7 @@ if TYPE_CHECKING:
 
 # Guards the instant in which a lazily made value is put in place; no user code runs under it.
 # Reentrant because a signal handler may run at that instant and read a record, too.
-_fill_lock = RLock()
-
-
-def _renew_fill_lock() -> None:
-    global _fill_lock  # noqa: PLW0603 - the thread that held it does not exist after fork
-    _fill_lock = RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_fill_lock)
+_fill_lock = fork_rlock()
 
 
 _DECLARATIONS: dict[str, Any] = {

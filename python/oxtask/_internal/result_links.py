@@ -6,9 +6,9 @@ else a new object at its address would pass for it; of these the oldest are let 
 
 from __future__ import annotations
 
-from _thread import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from oxtask._internal.fork_locks import fork_rlock
 from oxtask.context import FlowRunContext
 from oxtask.utilities.collections import AutoEnum, visit_collection
 
@@ -52,7 +52,7 @@ class ResultLinks(dict[int, Link]):
     def __init__(self) -> None:
         super().__init__()
         # Reentrant: an object that goes away under the lock is taken out under it as well.
-        self._lock = RLock()
+        self._lock = fork_rlock()
 
     def add(self, obj: Any, state: State[Any], run_type: RunType) -> None:
         """Note where an object comes from; what was known before is forgotten."""

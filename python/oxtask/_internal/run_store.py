@@ -8,11 +8,10 @@ found, is decided in `oxtask._internal.run_history`.
 from __future__ import annotations
 
 import marshal
-import os
-from _thread import RLock
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol
 
+from oxtask._internal.fork_locks import fork_rlock
 from oxtask._internal.run_packing import Packed, RunT, number_of, pack, unpack
 from oxtask._internal.task_runs import CompletedRun
 from oxtask.client.schemas.objects import FlowRun, TaskRun
@@ -181,16 +180,7 @@ class MemoryStore:
 
 # Guards the instants in which runs are put into a table and taken out; no user code runs under it.
 # Reentrant because a signal handler may run at that instant and end a run, too.
-_lock = RLock()
-
-
-def _renew_lock() -> None:
-    global _lock  # noqa: PLW0603 - the thread that held it does not exist after fork
-    _lock = RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+_lock = fork_rlock()
 
 
 Kept = bytes | Packed | CompletedRun

@@ -128,29 +128,22 @@ def begin(run: Run, log: RunLog[Any], args: tuple[Any, ...], kwargs: dict[str, A
     """
     task: TaskMachinery = run.task
     own, outer = keeping.of_task(task), _outer_run(run)
-    is_inside = keeping.is_decided()
-    if is_inside or own.persists or keeping.current().persists:
-        _core.current_keeping.set(own)
+    if keeping.is_decided() or own.persists or keeping.current().persists:
+        keeping.decide(own)
     if (
         not own.persists
         and not task.on_commit_hooks
         and not task.on_rollback_hooks
         and (outer is None or outer.transaction is None)
-        and not (is_inside and _is_in_transaction())
+        and not keeping.is_in_transaction()
     ):
         return None
     return (yield from _begun(run, log, own, task._bind(args, kwargs)))
 
 
-def _is_in_transaction() -> bool:
-    from oxtask._internal.transactions.base import current_transaction  # noqa: PLC0415 - start-up
-
-    return current_transaction() is not None
-
-
 def _begun(run: Run, log: RunLog[Any], own: Keeping, parameters: dict[str, Any]) -> Steps:
     from oxtask._internal import cache_costs, cache_keys  # noqa: PLC0415 - start-up time
-    from oxtask._internal.transactions.base import RunLogger  # noqa: PLC0415
+    from oxtask._internal.transactions.current import RunLogger  # noqa: PLC0415
     from oxtask.transactions import AsyncTransaction, Transaction  # noqa: PLC0415
 
     task: TaskMachinery = run.task
@@ -163,7 +156,7 @@ def _begun(run: Run, log: RunLog[Any], own: Keeping, parameters: dict[str, Any])
         options.update(
             store=own.store,
             key=own.store.storage_key_fn() if key is None else own.store._normal(key),
-            overwrite=key is None or task.isgenerator or _is_refreshed(task),
+            overwrite=key is None or task.isgenerator or keeping.is_refreshed(task.refresh_cache),
         )
         level = getattr(task.cache_policy, "isolation_level", None)
         if level is not None:
@@ -202,15 +195,9 @@ async def _take_turn(transaction: BaseTransaction, calls: Calls) -> Flight | Non
     return None
 
 
-def _is_refreshed(task: TaskMachinery) -> bool:
-    if task.refresh_cache is None:
-        return bool(get_current_settings().tasks.refresh_cache)
-    return task.refresh_cache
-
-
 def _parent_of(run: Run) -> BaseTransaction | None:
     """Return the transaction that a run is in; a run around it gets one if it has none."""
-    from oxtask._internal.transactions.base import (  # noqa: PLC0415 - start-up time
+    from oxtask._internal.transactions.current import (  # noqa: PLC0415 - start-up time
         current_transaction,
         transaction_of,
     )
@@ -289,7 +276,7 @@ def plainly_completed(run: Run, output: Any) -> Steps:
     own = run.transaction
     if run.cache_key is not None:
         from oxtask._internal.state import is_state, unwrap  # noqa: PLC0415 - start-up time
-        from oxtask._internal.transactions.base import transaction_of  # noqa: PLC0415
+        from oxtask._internal.transactions.current import transaction_of  # noqa: PLC0415
 
         own = transaction_of(run)
         if own is not None and own.store is not None:

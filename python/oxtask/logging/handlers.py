@@ -13,9 +13,9 @@ import logging
 import os
 import sys
 from contextlib import suppress
-from threading import Lock
 from typing import TYPE_CHECKING
 
+from oxtask._internal.fork_locks import fork_lock
 from oxtask.logging.formatters import (
     DATE_FORMAT,
     DEFAULT_FORMAT,
@@ -126,7 +126,7 @@ class _Setup:
 
 
 _setup = _Setup()
-_setup_lock = Lock()
+_setup_lock = fork_lock()
 
 
 def setup_logging() -> None:

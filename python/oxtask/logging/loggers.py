@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from oxtask._internal.fork_locks import fork_lock
 from oxtask.logging.formatters import UNKNOWN
 from oxtask.logging.handlers import ROOT, OwnHandler, setup_logging
 
@@ -191,7 +191,7 @@ def task_run_logger(
     return OxtaskLogAdapter(get_logger(TASK_RUNS), {**fields, **extra})
 
 
-_disable_lock = Lock()
+_disable_lock = fork_lock()
 _disabled: dict[str, tuple[int, bool]] = {}  # by logger: open blocks, what it was before
 
 

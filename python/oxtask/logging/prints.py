@@ -13,9 +13,10 @@ import logging
 import sys
 from contextlib import contextmanager
 from io import StringIO
-from threading import Lock, local
+from threading import local
 from typing import TYPE_CHECKING, Any, Protocol
 
+from oxtask._internal.fork_locks import fork_lock
 from oxtask.logging.loggers import OxtaskLogAdapter, current_run_context, get_run_logger
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class _Patch:
 
 
 _patch = _Patch()
-_lock = Lock()
+_lock = fork_lock()
 _thread = local()  # `.inside`: this thread is in `print_as_log`
 
 

@@ -12,8 +12,8 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
 use super::errors::{reason, store_error, warn};
-use super::{OPEN, Pack, counters, records};
-use crate::boundary::{self, Enter};
+use super::{OPEN, Pack, counters, detached, records};
+use crate::boundary::Enter;
 use crate::{clock, runtime};
 
 /// How often a pack sees whether its folder and the keys are still those it knows: ten times a second.
@@ -99,7 +99,7 @@ impl Pack {
         let now = clock::wall();
         let stored = match pack.put(key, &mut sealed, now, Patience::Quick) {
             Err(PackError::Busy) => {
-                boundary::detached(py, || pack.put(key, &mut sealed, now, Patience::Waits))
+                detached(py, || pack.put(key, &mut sealed, now, Patience::Waits))
             }
             other => other,
         };
@@ -115,7 +115,7 @@ impl Pack {
     ) -> PyResult<()> {
         let written = written.inspect_err(|failed| self.give_up(py, pack, failed));
         if written.map_err(|failed| store_error(py, failed))?
-            && let Err(failed) = boundary::detached(py, || pack.upkeep())
+            && let Err(failed) = detached(py, || pack.upkeep())
         {
             self.warn(py, "", &store_error(py, failed).to_string());
         }
@@ -125,7 +125,7 @@ impl Pack {
     pub(super) fn find(&self, py: Python<'_>, key: &str, now: u64) -> Result<Found, Failed> {
         let pack = self.pack(py)?;
         let found = match pack.get(key, now, Patience::Quick) {
-            Err(PackError::Busy) => boundary::detached(py, || pack.get(key, now, Patience::Waits)),
+            Err(PackError::Busy) => detached(py, || pack.get(key, now, Patience::Waits)),
             other => other,
         };
         Ok(found.inspect_err(|failed| self.give_up(py, &pack, failed))?)
@@ -136,7 +136,7 @@ impl Pack {
         if !matches!(failed, PackError::Damaged { .. }) {
             return;
         }
-        boundary::detached(py, || {
+        detached(py, || {
             pack.note_damage();
             let dropped = self.state.lock().open.take_if(|open| Arc::ptr_eq(open, pack));
             drop(dropped);
@@ -164,7 +164,7 @@ impl Pack {
             .enter0()
             .and_then(|keys| keys.extract())
             .map_err(Failed::Raised)?;
-        let (open, is_new) = boundary::detached(py, || {
+        let open = detached(py, || {
             let mut state = self.state.lock();
             if let Some(open) = state.open.take().filter(|open| open.is_current()) {
                 if state.keys != keys {
@@ -172,7 +172,7 @@ impl Pack {
                     state.keys = keys;
                 }
                 state.open = Some(Arc::clone(&open));
-                return Ok((open, false));
+                return Ok(open);
             }
             let host = Host {
                 share: &counters::share,
@@ -183,13 +183,11 @@ impl Pack {
             let open = Arc::new(pack::Pack::open(&self.path, options, Keys::new(&keys), host)?);
             state.keys = keys;
             state.open = Some(Arc::clone(&open));
-            Ok::<_, PackError>((open, true))
-        })?;
-        if is_new {
             let mut all = OPEN.lock();
             all.retain(|other| other.strong_count() > 0);
             all.push(Arc::downgrade(&open));
-        }
+            Ok::<_, PackError>(open)
+        })?;
         self.checked.store(now, Ordering::Relaxed);
         Ok(open)
     }
@@ -206,7 +204,7 @@ impl Pack {
         work: impl FnOnce(&pack::Pack) -> Result<T, PackError> + Send,
     ) -> PyResult<T> {
         let pack = self.pack(py).map_err(|failed| failed.into_error(py))?;
-        let done = boundary::detached(py, || work(&pack));
+        let done = detached(py, || work(&pack));
         done.inspect_err(|failed| self.give_up(py, &pack, failed))
             .map_err(|failed| store_error(py, failed))
     }

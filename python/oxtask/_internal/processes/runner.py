@@ -15,7 +15,7 @@ from oxtask._internal.processes.carrier import Carrier, Shipment, shipment
 from oxtask._internal.processes.pool import WorkerPool
 from oxtask._internal.processes.program_logs import Messages
 from oxtask._internal.text import short_repr
-from oxtask._internal.transactions.base import current_transaction, step_out
+from oxtask._internal.transactions.current import current_transaction, step_out
 from oxtask.settings import get_current_settings
 from oxtask.task_runners import TaskRunner, check_count, shut_down
 

@@ -61,7 +61,7 @@ def get_default_persist_setting() -> bool:
 
 def get_default_persist_setting_for_tasks() -> bool:
     """Return whether task runs that do not say keep their results, by the settings."""
-    of_tasks: bool | None = getattr(get_current_settings().tasks, "default_persist_result", None)
+    of_tasks = get_current_settings().tasks.default_persist_result
     return get_default_persist_setting() if of_tasks is None else of_tasks
 
 

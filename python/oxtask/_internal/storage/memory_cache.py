@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
+
+from oxtask._internal.fork_locks import fork_lock
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -26,7 +27,7 @@ class MemoryCache:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._entries: OrderedDict[str, tuple[Hashable, bytes]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = fork_lock()
 
     def get(self, location: str, version: Hashable) -> bytes | None:
         """Return what is stored at a place, if it is of that version."""

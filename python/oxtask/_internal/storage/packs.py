@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from oxtask._core import Pack
+from oxtask._internal.fork_locks import fork_lock
 from oxtask._internal.storage import signing
 from oxtask.settings import get_current_settings
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _open: WeakValueDictionary[Hashable, Pack] = WeakValueDictionary()
 _recent: deque[Pack] = deque(maxlen=4)
 """Kept open although nobody may use them at the moment."""
-_lock = threading.Lock()
+_lock = fork_lock()
 
 
 def pack_in(folder: str) -> Pack:

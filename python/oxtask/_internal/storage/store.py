@@ -293,7 +293,7 @@ class ResultStore(StoreLocks):
         That is with its storage, serializer and memory cache flag, the lock manager of its cache
         policy or else of the current transaction, and where its cache policy keeps metadata.
         """
-        from oxtask._internal.transactions.base import (  # noqa: PLC0415 - it uses stores
+        from oxtask._internal.transactions.current import (  # noqa: PLC0415 - it uses stores
             current_transaction,
         )
 

@@ -10,14 +10,15 @@ while it is held.
 from __future__ import annotations
 
 from contextlib import suppress
-from contextvars import ContextVar
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from oxtask import _core
+from oxtask._internal import keeping
 from oxtask._internal.text import short_repr
 from oxtask._internal.transactions import settling
+from oxtask._internal.transactions.current import CURRENT, default_logger, get_transaction
 from oxtask._internal.transactions.kinds import (
     ADOPTION,
     FINAL,
@@ -33,14 +34,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from contextvars import Token
 
-    from oxtask._core import Run
     from oxtask._internal.transactions.settling import Calls
     from oxtask.results import ResultStore
 
 _MISSING: Any = object()
 
-
-_current: ContextVar[BaseTransaction | None] = ContextVar("oxtask_transaction", default=None)
 
 _FIELDS = (
     "store",
@@ -55,55 +53,6 @@ _FIELDS = (
     "logger",
     "write_on_commit",
 )
-
-
-def current_transaction() -> BaseTransaction | None:
-    """Return the innermost transaction that was entered around this code, or ``None``."""
-    return _current.get()
-
-
-def step_out() -> None:
-    """Let code in the current context be in no transaction from here on."""
-    if _current.get() is not None:
-        _current.set(None)
-        around = _core.current_keeping.get(None)
-        _core.current_keeping.set(around[0] if isinstance(around, tuple) else around)
-
-
-def get_transaction() -> BaseTransaction | None:
-    """Return the innermost transaction this code is in, or ``None``.
-
-    The body of a task is always in one.
-    """
-    found = _current.get()
-    if found is not None:
-        return found
-    run = _core.current_run.get(None)
-    return transaction_of(run) if isinstance(run, _core.Run) else None
-
-
-def transaction_of(run: Run) -> BaseTransaction | None:
-    """Return the transaction of a run whose body is under way; it gets one if it has none.
-
-    `oxtask._internal.task_transactions` leaves it when the attempt ends.
-    """
-    found: BaseTransaction | None = run.transaction
-    if found is not None or not run.is_current():
-        return found
-    from oxtask.transactions import AsyncTransaction, Transaction  # noqa: PLC0415 - circular
-
-    options: dict[str, Any] = {"logger": RunLogger(run)}
-    if run.cache_key is not None:  # the core has looked, and found nothing
-        from oxtask._internal import keeping  # noqa: PLC0415 - start-up time
-
-        options.update(store=keeping.of_task(run.task).store, key=run.cache_key, overwrite=True)
-    made = (AsyncTransaction if run.task.isasync else Transaction)(**options)
-    settling.drive(made._enter(settling.BLOCKING, parent=None, is_shown=False))
-    with ADOPTION:  # threads of the body may ask at the same time
-        found = run.transaction
-        if found is None:
-            run.set_transaction(made)
-    return made if found is None else found
 
 
 class BaseTransaction:
@@ -348,10 +297,8 @@ class BaseTransaction:
             raise
         self._is_entered = True
         if is_shown:
-            self._token = _current.set(self)
-            before = _core.current_keeping.get(None)
-            if type(before) is not tuple:
-                self._keeping_token = _core.current_keeping.set((before,))
+            self._token = CURRENT.set(self)
+            self._keeping_token = keeping.enter_transaction()
 
     async def _begin(self, calls: Calls) -> None:
         store, key = self.store, self.key
@@ -433,7 +380,7 @@ class BaseTransaction:
 
     def _hide(self) -> None:
         """Let the context be as it was before."""
-        for name, variable in (("_token", _current), ("_keeping_token", _core.current_keeping)):
+        for name, variable in (("_token", CURRENT), ("_keeping_token", _core.current_keeping)):
             token = getattr(self, name)
             setattr(self, name, None)
             if token is not None:
@@ -480,27 +427,3 @@ class BaseTransaction:
         assert self.key is not None
         with suppress(ValueError):  # it has run out, and another has it
             self.store.release_lock(self.key, self._holder)
-
-
-def default_logger() -> Any:
-    from oxtask.exceptions import MissingContextError  # noqa: PLC0415 - for this only
-    from oxtask.logging import get_logger, get_run_logger  # noqa: PLC0415
-
-    try:
-        return get_run_logger()
-    except MissingContextError:
-        return get_logger("transactions")
-
-
-class RunLogger:
-    """The logger of a run, made when something is logged."""
-
-    def __init__(self, run: Run) -> None:
-        self._future = run.future
-
-    def __getattr__(self, name: str) -> Any:
-        from oxtask._internal.task_runs import log_of  # noqa: PLC0415 - start-up time
-        from oxtask.logging import task_run_logger  # noqa: PLC0415
-
-        future = self._future
-        return getattr(task_run_logger(log_of(future).record, future._task), name)

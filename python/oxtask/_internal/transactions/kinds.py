@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from enum import Enum
 
-ADOPTION = threading.Lock()
+from oxtask._internal.fork_locks import fork_lock
+
+ADOPTION = fork_lock()
 """Held while a transaction is adopted, and while a tree to be settled is gathered."""
 
 

@@ -199,7 +199,7 @@ def _close(root: BaseTransaction) -> list[BaseTransaction] | None:
 
     members: list[BaseTransaction] = []
     if root.logger is None:
-        from oxtask._internal.transactions.base import (  # noqa: PLC0415 - it uses this module
+        from oxtask._internal.transactions.current import (  # noqa: PLC0415 - it uses this module
             default_logger,
         )
 

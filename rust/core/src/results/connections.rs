@@ -1,8 +1,8 @@
 //! The connections to the database of a pack: one for each thread that uses it at the same time.
 //!
-//! Invariants: a connection is used by one thread at a time and by the process that opened it only. While the pack is
-//! [paused](Connections::pause) there is none at all, so a process can fork: nothing of SQLite is left that the
-//! child could inherit, neither connections nor locks of other threads.
+//! Invariants: a connection is used by one thread at a time and by the process that opened it only. When a process is
+//! about to fork, nobody uses one (see `forks`) and all are [closed](Connections::close): nothing of SQLite is left
+//! that the child could inherit, neither connections nor locks of other threads.
 //!
 //! A thread that is not [patient](Patience) gets [`PackError::Busy`] wherever it would wait for another.
 
@@ -15,8 +15,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::PackError;
-use super::schema;
-use crate::sync::{Condvar, Mutex};
+use super::{forks, schema};
+use crate::sync::Mutex;
 
 /// Whether a caller waits for others, and may take long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,15 +52,12 @@ pub(crate) struct Connections {
     is_durable: bool,
     process: fn() -> u64,
     state: Mutex<State>,
-    changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     process: u64,
     idle: Vec<Connection>,
-    in_use: usize,
-    is_paused: bool,
 }
 
 /// A connection, until it is dropped.
@@ -72,7 +69,7 @@ pub(crate) struct Lease<'a> {
 impl Connections {
     pub(crate) fn new(database: PathBuf, is_durable: bool, process: fn() -> u64) -> Self {
         let state = Mutex::new(State::default());
-        Self { database, is_durable, process, state, changed: Condvar::new() }
+        Self { database, is_durable, process, state }
     }
 
     pub(crate) fn database(&self) -> &Path {
@@ -80,26 +77,21 @@ impl Connections {
     }
 
     pub(crate) fn lease(&self, patience: Patience) -> Result<Lease<'_>, PackError> {
+        if patience == Patience::Quick && forks::is_paused() {
+            return Err(PackError::Busy);
+        }
         PATIENCE.set(patience);
         let process = (self.process)();
         let mut state = self.state.lock();
-        while state.is_paused {
-            if patience == Patience::Quick {
-                return Err(PackError::Busy);
-            }
-            state = self.changed.wait(state, None);
-        }
         if state.process != process {
             // Of a parent that forked without telling us: closing them would release its locks.
             std::mem::forget(std::mem::take(&mut state.idle));
-            state.in_use = 0;
             state.process = process;
         }
         let idle = state.idle.pop();
         if idle.is_none() && patience == Patience::Quick {
             return Err(PackError::Busy);
         }
-        state.in_use += 1;
         drop(state);
         let mut lease = Lease { owner: self, connection: idle };
         if lease.connection.is_none() {
@@ -108,23 +100,10 @@ impl Connections {
         Ok(lease)
     }
 
-    /// Closes all connections when they are no longer in use, and lets nobody open others until [`resume`].
-    ///
-    /// [`resume`]: Self::resume
-    pub(crate) fn pause(&self) {
-        let mut state = self.state.lock();
-        state.is_paused = true;
-        while state.in_use > 0 {
-            state = self.changed.wait(state, None);
-        }
-        let idle = std::mem::take(&mut state.idle);
-        drop(state);
+    /// Closes the connections that are not in use.
+    pub(crate) fn close(&self) {
+        let idle = std::mem::take(&mut self.state.lock().idle);
         drop(idle);
-    }
-
-    pub(crate) fn resume(&self) {
-        self.state.lock().is_paused = false;
-        self.changed.notify_all();
     }
 
     /// What SQLite says, as an error of the pack.
@@ -181,25 +160,16 @@ impl Deref for Lease<'_> {
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         PATIENCE.set(Patience::Waits);
-        let mut surplus = self.connection.take();
-        let mut state = self.owner.state.lock();
-        if surplus.as_ref().is_some_and(|connection| !connection.is_autocommit()) {
-            // An error has ended a transaction half way; closing the connection rolls it back.
-        } else if state.idle.len() < MAX_IDLE {
-            state.idle.extend(surplus.take());
-        }
-        if surplus.is_none() {
-            state.in_use -= 1;
-            let is_awaited = state.is_paused;
-            drop(state);
-            if is_awaited {
-                self.owner.changed.notify_all();
-            }
+        // An error has ended a transaction half way: closing the connection rolls it back.
+        let Some(connection) = self.connection.take().filter(|open| open.is_autocommit()) else {
             return;
+        };
+        let mut state = self.owner.state.lock();
+        if state.idle.len() < MAX_IDLE {
+            state.idle.push(connection);
+        } else {
+            drop(state);
+            drop(connection);
         }
-        drop(state);
-        drop(surplus);
-        self.owner.state.lock().in_use -= 1;
-        self.owner.changed.notify_all();
     }
 }

@@ -7,7 +7,8 @@
 //! | [`values`] | the form of plain values inside of a record |
 //! | [`pack`] | reading, writing and removing records of a folder, by many threads and processes |
 //! | `reading` | rows and files as records |
-//! | `connections` | the database of a pack: how it is opened, who uses it, forks |
+//! | `connections` | the database of a pack: how it is opened, who uses it |
+//! | [`forks`] | nobody works on a pack while the process forks |
 //! | `schema` | its tables |
 //! | `files` | the folder, and the files of large records |
 //! | `upkeep` | limits of size and age, what killed processes left |
@@ -22,6 +23,7 @@ mod connections;
 pub mod envelope;
 pub mod error;
 mod files;
+pub mod forks;
 pub mod generations;
 pub mod keys;
 mod memory;

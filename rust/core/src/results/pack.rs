@@ -141,9 +141,8 @@ impl Pack {
         };
         let opened = connections.lease(Patience::Waits).map(drop);
         if is_alone && is_damaged(&opened) {
-            connections.pause(); // which closes what is open
+            connections.close();
             folder.put_database_aside()?;
-            connections.resume();
             drop(connections.lease(Patience::Waits)?);
         } else {
             opened?;
@@ -193,13 +192,9 @@ impl Pack {
         self.folder.note_damage();
     }
 
-    /// Closes all connections until [`resume`](Self::resume): before a fork.
-    pub fn pause(&self) {
-        self.connections.pause();
-    }
-
-    pub fn resume(&self) {
-        self.connections.resume();
+    /// Closes all connections; called while nobody works on packs, before a fork.
+    pub fn close(&self) {
+        self.connections.close();
     }
 
     pub fn keys(&self) -> Arc<Keys> {

@@ -162,22 +162,17 @@ fn a_folder_that_others_could_change_is_refused() {
 }
 
 #[test]
-fn a_pause_closes_all_connections_until_it_ends() {
+fn no_connection_is_open_after_close_until_the_next_use() {
     let folder = Folder::new();
     let pack = folder.open(Options { max_memory_records: 0, ..Options::default() });
     put(&pack, "key", b"1", NOW);
-    pack.pause();
-    assert!(matches!(pack.get("key", NOW, Patience::Quick), Err(PackError::Busy)));
+    pack.close();
     let open = fs::read_dir("/proc/self/fd")
         .unwrap()
         .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
     let name = folder.path().join("results.db");
     assert_eq!(open.filter(|path| path.starts_with(&name)).count(), 0);
-    std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| get(&pack, "key", NOW));
-        pack.resume();
-        assert_eq!(waiting.join().unwrap(), Some(vec![b'1']));
-    });
+    assert_eq!(get(&pack, "key", NOW), Some(vec![b'1']));
 }
 
 #[test]
