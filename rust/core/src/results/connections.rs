@@ -161,7 +161,7 @@ impl Drop for Lease<'_> {
     fn drop(&mut self) {
         PATIENCE.set(Patience::Waits);
         // An error has ended a transaction half way: closing the connection rolls it back.
-        let Some(connection) = self.connection.take().filter(|open| open.is_autocommit()) else {
+        let Some(connection) = self.connection.take().filter(Connection::is_autocommit) else {
             return;
         };
         let mut state = self.owner.state.lock();
