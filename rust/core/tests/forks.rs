@@ -2,6 +2,7 @@
 //!
 //! One test: what it looks at is one for the process.
 #![cfg(not(loom))]
+#![allow(clippy::disallowed_methods)] // threads: what works and forks are threads
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
