@@ -652,7 +652,7 @@ class Pack:
         max_age: int | None = None,
         durable: bool = False,
         max_inline: int = 32768,
-        memory_records: int = 32768,
+        memory_records: int = 131072,
         memory_bytes: int = 67108864,
     ) -> Self: ...
     @property

@@ -27,7 +27,7 @@ use oxtask_core::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use crate::{boundary, clock};
+use crate::{clock, workers};
 use errors::record_error;
 pub(crate) use records::{Envelope, open_record, seal_record, seal_value};
 
@@ -71,11 +71,12 @@ pub(crate) fn resume_packs() {
 #[pyfunction]
 pub(crate) fn resume_packs_in_child() {
     forks::forked();
+    workers::forked();
 }
 
 /// Works on packs without the interpreter.
 fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
-    boundary::detached(py, || {
+    workers::storing(py, || {
         let _work = Work::begin();
         work()
     })
@@ -96,7 +97,7 @@ impl StagedResult {
 #[pymethods]
 impl Pack {
     #[new]
-    #[pyo3(signature = (path, read_keys, *, max_bytes=None, max_age=None, durable=false, max_inline=32768, memory_records=32768, memory_bytes=67_108_864))]
+    #[pyo3(signature = (path, read_keys, *, max_bytes=None, max_age=None, durable=false, max_inline=32768, memory_records=131_072, memory_bytes=67_108_864))]
     #[allow(clippy::too_many_arguments)] // keywords, in Python
     fn new(
         path: PathBuf,

@@ -1,10 +1,11 @@
 //! Worker threads: they attach once, drain the queue, and detach only to block.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use oxtask_core::group::Cancelled;
+use oxtask_core::growth::MOST_LOOKED_AT;
 use oxtask_core::pool::{From, Host, Lane, Next, Pool, Taken};
 use pyo3::prelude::*;
 
@@ -83,10 +84,29 @@ pub(crate) fn delay(group: &Runs, index: u32, attempt: u32, input: Py<PyAny>, se
 /// What the pool needs from this side.
 pub(crate) struct PyHost;
 
+const NAME: &str = "oxtask-worker";
+
+/// Threads that read or write stored results without the interpreter, or wait for it after that.
+static STORING: AtomicUsize = AtomicUsize::new(0);
+
+/// Reads or writes stored results without the interpreter. That is no sleep in code of the user, which more workers
+/// would make up for.
+pub(crate) fn storing<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> T {
+    STORING.fetch_add(1, Ordering::Relaxed);
+    let done = boundary::detached(py, work);
+    STORING.fetch_sub(1, Ordering::Relaxed);
+    done
+}
+
+/// In a forked child: the threads that were at it are not there.
+pub(crate) fn forked() {
+    STORING.store(0, Ordering::Relaxed);
+}
+
 impl Host<Spec> for PyHost {
     fn start_worker(&self, pool: &RunPool) {
         let pool = Arc::clone(pool);
-        let name = std::thread::Builder::new().name("oxtask-worker".to_owned());
+        let name = std::thread::Builder::new().name(NAME.to_owned());
         let failed = Arc::clone(&pool);
         // Counted before the look: whoever sees no exit yet is waited for by it.
         ATTACHING.fetch_add(1, Ordering::AcqRel);
@@ -103,6 +123,26 @@ impl Host<Spec> for PyHost {
     fn watch(&self, pool: &RunPool) {
         runtime::get().timers.watch(pool);
     }
+
+    fn is_at_work(&self) -> bool {
+        if STORING.load(Ordering::Relaxed) > 0 {
+            return true;
+        }
+        // Elsewhere than on Linux there is no such folder, and nothing is seen.
+        let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return false };
+        threads.flatten().take(MOST_LOOKED_AT).any(|thread| {
+            std::fs::read_to_string(thread.path().join("stat")).is_ok_and(|text| is_runnable(&text))
+        })
+    }
+}
+
+/// Whether a line of `/proc/<pid>/task/<tid>/stat` is that of a worker that computes, or would if it got a processor.
+fn is_runnable(stat: &str) -> bool {
+    stat.split_once(' ').is_some_and(|(_, rest)| {
+        rest.strip_prefix('(')
+            .and_then(|rest| rest.strip_prefix(NAME))
+            .is_some_and(|rest| rest.starts_with(") R"))
+    })
 }
 
 fn work(pool: &RunPool) {

@@ -5,6 +5,10 @@
 //! anything the runs compute rather than sleep, and another thread would only fight for the interpreter: growth is
 //! then slow (runs may still wait for each other, so it never stops).
 //!
+//! On a machine that others keep busy, a process that computes gets little of the processor and looks idle; so does one
+//! that stores results on a slow disk. Before many workers are added, the host is asked whether some of those there are
+//! [at work](Growth::note_work).
+//!
 //! While runs come and go, the use of the processor over the last [`WINDOW`] says what more workers would do:
 //!
 //! | use | the runs | the pool |
@@ -30,6 +34,9 @@ const SECOND_TRY: Duration = Duration::from_secs(1);
 
 /// Runs that take less are about the interpreter, whatever they do.
 const LONG_RUN: Duration = Duration::from_micros(100);
+
+/// Workers at which a host looks to see whether they are at work.
+pub const MOST_LOOKED_AT: usize = 128;
 
 /// How many threads can compute at a time.
 pub(crate) fn cores() -> usize {
@@ -76,6 +83,8 @@ pub struct Growth {
     /// When workers were last added while runs came and went, and how many ended in a second before.
     stepped: Duration,
     rate: f64,
+    /// Until when workers are taken to be at work that were seen to be.
+    at_work_until: Duration,
 }
 
 impl Growth {
@@ -83,7 +92,7 @@ impl Growth {
     pub fn tick(&mut self, sight: Sight) -> usize {
         let moved = sight.progress != self.progress || sight.starting > 0;
         self.mark(sight);
-        let busy = self.is_busy(sight);
+        let busy = self.is_busy(sight) || sight.now < self.at_work_until;
         (self.progress, self.seen) = (sight.progress, sight.now);
         if moved {
             self.still_ticks = 0;
@@ -110,6 +119,13 @@ impl Growth {
         sight.workers.min(sight.ready).min(sight.free_slots)
     }
 
+    /// Workers are at work, however little of the processor the process gets. The more of them there are, the longer that
+    /// counts: to look at each of them takes time.
+    pub fn note_work(&mut self, sight: Sight) {
+        let looked_at = u32::try_from(sight.workers.min(MOST_LOOKED_AT)).unwrap_or(0);
+        self.at_work_until = sight.now + TICK * (5 + looked_at / 4);
+    }
+
     /// How many more while runs come and go.
     fn step(&mut self, sight: Sight) -> usize {
         let wall = sight.now.saturating_sub(self.marks[0].now);
@@ -129,7 +145,7 @@ impl Growth {
         if !is_long || (rate < 1.15 * self.rate && is_early) {
             return 0;
         }
-        let wanted = if used < 0.5 {
+        let wanted = if used < 0.5 && sight.now >= self.at_work_until {
             sight.workers
         } else {
             usize::from(used > 0.8 * workers && sight.workers < sight.cores)
@@ -242,6 +258,23 @@ mod tests {
             workers += growth.tick(sight(tick, workers, 0, 1.0));
         }
         assert!((3..20).contains(&workers), "{workers} after ten seconds");
+    }
+
+    #[test]
+    fn workers_that_are_seen_to_be_at_work_do_not_double_however_little_of_the_processor_they_get()
+    {
+        let mut growth = Growth::default();
+        let mut workers = 2;
+        for tick in 1..2_000 {
+            let sight = sight(tick, workers, u64::from(tick / 3), 0.05);
+            let wanted = growth.tick(sight);
+            if wanted > 1 {
+                growth.note_work(sight);
+            } else {
+                workers += wanted;
+            }
+        }
+        assert!(workers < 8, "{workers} after two seconds");
     }
 
     #[test]

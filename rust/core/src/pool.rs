@@ -61,6 +61,11 @@ pub trait Host<W: Work>: Send + Sync {
     fn wake_loop(&self, pool: &Arc<Pool<W>>);
     /// Calls [`Pool::tick`] every [`crate::growth::TICK`] until it returns false.
     fn watch(&self, pool: &Arc<Pool<W>>);
+    /// Whether workers are seen to do something else at this moment than to sleep in code of the user: more of them
+    /// would not help. See [`crate::growth`].
+    fn is_at_work(&self) -> bool {
+        false
+    }
 }
 
 #[allow(clippy::struct_excessive_bools)] // each says one thing, and they change apart
@@ -286,7 +291,16 @@ impl<W: Work> Pool<W> {
             cores: growth::cores(),
             now,
         };
-        let wanted = state.growth.tick(sight);
+        let mut wanted = state.growth.tick(sight);
+        if wanted > 1 && sight.workers > 1 {
+            drop(state);
+            let is_at_work = catch_unwind(AssertUnwindSafe(|| self.host.is_at_work()));
+            state = self.state.lock();
+            if is_at_work.unwrap_or(false) {
+                state.growth.note_work(sight);
+                wanted = 0;
+            }
+        }
         let woken = wanted.min(state.idle - state.called);
         state.called += woken;
         state.starting += wanted - woken;

@@ -16,7 +16,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::PackError;
 use super::{forks, schema};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Whether a caller waits for others, and may take long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,14 +33,19 @@ const FIRST_TURN: Duration = Duration::from_micros(50);
 /// Connections that are kept open for later.
 const MAX_IDLE: usize = 16;
 
+/// Pages that a connection keeps, in KiB; it takes them as it reads them.
+const CACHED: i32 = 32 << 10;
+/// How long the log is waited for before it is begun anew: a millisecond.
+const BRIEF_TURNS: i32 = 20;
+
 thread_local! {
-    static PATIENCE: Cell<Patience> = const { Cell::new(Patience::Waits) };
+    static TURNS: Cell<i32> = const { Cell::new(MAX_TURNS) };
 }
 
 /// Called by SQLite when somebody else has a lock.
 #[expect(clippy::disallowed_methods, reason = "SQLite has nothing to wait on")]
 fn wait(turn: i32) -> bool {
-    if PATIENCE.get() == Patience::Quick || turn > MAX_TURNS {
+    if turn >= TURNS.get() {
         return false;
     }
     std::thread::sleep(if turn < 20 { FIRST_TURN } else { TURN });
@@ -52,6 +57,8 @@ pub(crate) struct Connections {
     is_durable: bool,
     process: fn() -> u64,
     state: Mutex<State>,
+    /// Held by the thread that writes. SQLite lets one write at a time, and has the others look again and again.
+    writing: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -69,7 +76,7 @@ pub(crate) struct Lease<'a> {
 impl Connections {
     pub(crate) fn new(database: PathBuf, is_durable: bool, process: fn() -> u64) -> Self {
         let state = Mutex::new(State::default());
-        Self { database, is_durable, process, state }
+        Self { database, is_durable, process, state, writing: Mutex::new(()) }
     }
 
     pub(crate) fn database(&self) -> &Path {
@@ -80,7 +87,7 @@ impl Connections {
         if patience == Patience::Quick && forks::is_paused() {
             return Err(PackError::Busy);
         }
-        PATIENCE.set(patience);
+        TURNS.set(if patience == Patience::Quick { 0 } else { MAX_TURNS });
         let process = (self.process)();
         let mut state = self.state.lock();
         if state.process != process {
@@ -98,6 +105,24 @@ impl Connections {
             lease.connection = Some(self.open()?);
         }
         Ok(lease)
+    }
+
+    /// The turn to write, among the threads of this process.
+    pub(crate) fn turn(&self, patience: Patience) -> Result<MutexGuard<'_, ()>, PackError> {
+        match patience {
+            Patience::Quick => self.writing.try_lock().ok_or(PackError::Busy),
+            Patience::Waits => Ok(self.writing.lock()),
+        }
+    }
+
+    /// Writes the log back into the database and begins it anew. Others that read or write now are waited for, but not
+    /// for long: then the log goes on, until next time.
+    pub(crate) fn write_back(&self, lease: &Lease<'_>) -> rusqlite::Result<()> {
+        let _turn = self.writing.lock();
+        TURNS.set(BRIEF_TURNS);
+        let written = lease.query_row("PRAGMA wal_checkpoint(RESTART)", (), |_| Ok(()));
+        TURNS.set(MAX_TURNS);
+        written
     }
 
     /// Closes the connections that are not in use.
@@ -142,6 +167,7 @@ impl Connections {
         connection.pragma_update(None, "synchronous", synchronous)?;
         connection.pragma_update(None, "cell_size_check", true)?;
         connection.pragma_update(None, "mmap_size", 0)?;
+        connection.pragma_update(None, "cache_size", -CACHED)?;
         // The log is written back in `upkeep`, where nobody waits for it.
         connection.query_row("PRAGMA wal_autocheckpoint = 0", (), |_| Ok(()))?;
         connection.query_row("PRAGMA journal_size_limit = 8388608", (), |_| Ok(()))?;
@@ -159,7 +185,7 @@ impl Deref for Lease<'_> {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        PATIENCE.set(Patience::Waits);
+        TURNS.set(MAX_TURNS);
         // An error has ended a transaction half way: closing the connection rolls it back.
         let Some(connection) = self.connection.take().filter(Connection::is_autocommit) else {
             return;

@@ -1,7 +1,8 @@
 //! Records lately used, as bytes: nobody shares objects with anybody.
 //!
-//! Bounded by number and by bytes. What was not used since the hand of the clock last came by goes first. A lock is
-//! only tried: who does not get it goes to the disk, so a forked child never waits for a thread it does not have.
+//! Bounded by number and by bytes. What was not used since the hand of the clock last came by goes first. Where there is
+//! no room, one record of [`ADMITTED`] is taken: else a walk through more records than there is room for would find
+//! none of them the next time, and pay for taking each. A lock is only tried: who does not get it goes to the disk.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -32,6 +33,9 @@ impl Sealed {
 }
 
 const SHARDS: usize = 16;
+const ADMITTED: u32 = 8;
+/// What a record takes besides its bytes, about.
+const OVERHEAD: usize = 220;
 
 /// Ids are hashes already.
 #[derive(Default)]
@@ -68,6 +72,8 @@ struct Shard {
     entries: Vec<Entry>,
     bytes: usize,
     hand: usize,
+    /// Records that came when there was no room.
+    late: u32,
 }
 
 pub(crate) struct Memory {
@@ -117,7 +123,7 @@ impl Memory {
     }
 
     pub(crate) fn put(&self, id: i64, generation: u32, record: Sealed, time: u64) {
-        let size = record.bytes.len();
+        let size = size_of(&record);
         if size > self.max_bytes / 4 || self.max_records == 0 {
             return self.remove(id);
         }
@@ -126,7 +132,16 @@ impl Memory {
         if let Some(&place) = shard.places.get(&id) {
             shard.drop_at(place);
         }
-        while shard.bytes + size > self.max_bytes || shard.entries.len() >= self.max_records {
+        let lacks_room = |shard: &Shard| {
+            shard.bytes + size > self.max_bytes || shard.entries.len() >= self.max_records
+        };
+        if lacks_room(shard) {
+            shard.late = shard.late.wrapping_add(1);
+            if shard.late % ADMITTED != 0 {
+                return;
+            }
+        }
+        while lacks_room(shard) {
             shard.make_room();
         }
         shard.places.insert(id, shard.entries.len());
@@ -156,6 +171,10 @@ impl Memory {
     }
 }
 
+fn size_of(record: &Sealed) -> usize {
+    record.bytes.len() + OVERHEAD
+}
+
 impl Shard {
     fn make_room(&mut self) {
         loop {
@@ -173,7 +192,7 @@ impl Shard {
     fn drop_at(&mut self, place: usize) {
         let gone = self.entries.swap_remove(place);
         self.places.remove(&gone.id);
-        self.bytes -= gone.record.bytes.len();
+        self.bytes -= size_of(&gone.record);
         if let Some(moved) = self.entries.get(place) {
             self.places.insert(moved.id, place);
         }

@@ -8,7 +8,7 @@
 //! listed in `leaving`; removed. A process can be killed between any two of these: see `files` and `upkeep`.
 //!
 //! Locks: the state of the connections, a shard of the memory, the uses to be written down. No two are held at once, and
-//! none of them during a call of SQLite.
+//! none of them during a call of SQLite. Only the turn to write is held meanwhile, by whoever writes.
 
 use std::fs::File;
 use std::path::Path;
@@ -52,7 +52,7 @@ impl Default for Options {
             max_age: None,
             is_durable: false,
             max_inline: 32 << 10,
-            max_memory_records: 1 << 15,
+            max_memory_records: 1 << 17,
             max_memory_bytes: 64 << 20,
         }
     }
@@ -304,10 +304,15 @@ impl Pack {
         now: u64,
         patience: Patience,
     ) -> Result<bool, (PackError, Vec<u8>)> {
+        let turn = match self.connections.turn(patience) {
+            Ok(turn) => turn,
+            Err(error) => return Err((error, staged.content)),
+        };
         let before = lease.total_changes();
         let write = self.generations.begin(staged.id);
         let written = self.write_row(&lease, &staged, now, patience);
         let generation = write.end();
+        drop(turn);
         if let Err(error) = written {
             return Err((error, staged.content));
         }
@@ -370,11 +375,13 @@ impl Pack {
     pub fn remove(&self, key: &str) -> Result<bool, PackError> {
         let id = id_of(key);
         let lease = self.connections.lease(Patience::Waits)?;
+        let turn = self.connections.turn(Patience::Waits)?;
         let write = self.generations.begin(id);
         let removed = lease
             .prepare_cached("DELETE FROM record WHERE id = ?1")
             .and_then(|mut statement| statement.execute([id]));
         write.end();
+        drop(turn);
         let removed = removed.map_err(|error| self.connections.failed(&error))?;
         self.memory.remove(id);
         self.remove_leaving(&lease);
@@ -391,6 +398,7 @@ impl Pack {
             let ran = lease.prepare_cached(sql).and_then(|mut statement| statement.execute(()));
             ran.map_err(|error| self.connections.failed(&error))
         };
+        let _turn = self.connections.turn(Patience::Waits)?;
         run("BEGIN IMMEDIATE")?;
         let done = body().and_then(|value| run("COMMIT").map(|_| value));
         if done.is_err() && !lease.is_autocommit() {

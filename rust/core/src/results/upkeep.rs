@@ -108,8 +108,8 @@ impl Pack {
         if self.is_log_due() {
             self.pages.store(0, Ordering::Relaxed);
             self.give_back(&lease, 1024)?;
-            let log = lease.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()));
-            log.map_err(|error| self.connections.failed(&error))?;
+            let written = self.connections.write_back(&lease);
+            written.map_err(|error| self.connections.failed(&error))?;
         }
         Ok(())
     }
