@@ -84,8 +84,6 @@ pub(crate) fn delay(group: &Runs, index: u32, attempt: u32, input: Py<PyAny>, se
 /// What the pool needs from this side.
 pub(crate) struct PyHost;
 
-const NAME: &str = "oxtask-worker";
-
 /// Threads that read or write stored results without the interpreter, or wait for it after that.
 static STORING: AtomicUsize = AtomicUsize::new(0);
 
@@ -106,7 +104,7 @@ pub(crate) fn forked() {
 impl Host<Spec> for PyHost {
     fn start_worker(&self, pool: &RunPool) {
         let pool = Arc::clone(pool);
-        let name = std::thread::Builder::new().name(NAME.to_owned());
+        let name = std::thread::Builder::new().name("oxtask-worker".to_owned());
         let failed = Arc::clone(&pool);
         // Counted before the look: whoever sees no exit yet is waited for by it.
         ATTACHING.fetch_add(1, Ordering::AcqRel);
@@ -124,25 +122,19 @@ impl Host<Spec> for PyHost {
         runtime::get().timers.watch(pool);
     }
 
-    fn is_at_work(&self) -> bool {
-        if STORING.load(Ordering::Relaxed) > 0 {
-            return true;
-        }
-        // Elsewhere than on Linux there is no such folder, and nothing is seen.
-        let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return false };
-        threads.flatten().take(MOST_LOOKED_AT).any(|thread| {
-            std::fs::read_to_string(thread.path().join("stat")).is_ok_and(|text| is_runnable(&text))
-        })
+    fn delay(&self) -> Option<Duration> {
+        (STORING.load(Ordering::Relaxed) == 0).then(processor_delay)
     }
 }
 
-/// Whether a line of `/proc/<pid>/task/<tid>/stat` is that of a worker that computes, or would if it got a processor.
-fn is_runnable(stat: &str) -> bool {
-    stat.split_once(' ').is_some_and(|(_, rest)| {
-        rest.strip_prefix('(')
-            .and_then(|rest| rest.strip_prefix(NAME))
-            .is_some_and(|rest| rest.starts_with(") R"))
-    })
+/// For how long the threads of this process have waited for a processor; nothing where that cannot be told.
+fn processor_delay() -> Duration {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return Duration::ZERO };
+    let delays = threads.flatten().take(MOST_LOOKED_AT).filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').nth(1)?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(delays.sum())
 }
 
 fn work(pool: &RunPool) {

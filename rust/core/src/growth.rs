@@ -5,9 +5,8 @@
 //! anything the runs compute rather than sleep, and another thread would only fight for the interpreter: growth is
 //! then slow (runs may still wait for each other, so it never stops).
 //!
-//! On a machine that others keep busy, a process that computes gets little of the processor and looks idle; so does one
-//! that stores results on a slow disk. Before many workers are added, the host is asked whether some of those there are
-//! [at work](Growth::note_work).
+//! On a machine that others keep busy, a process that computes gets little of the processor and looks idle. Before many
+//! workers are added, what those there have waited for a processor is [weighed](Growth::weigh), too.
 //!
 //! While runs come and go, the use of the processor over the last [`WINDOW`] says what more workers would do:
 //!
@@ -35,7 +34,10 @@ const SECOND_TRY: Duration = Duration::from_secs(1);
 /// Runs that take less are about the interpreter, whatever they do.
 const LONG_RUN: Duration = Duration::from_micros(100);
 
-/// Workers at which a host looks to see whether they are at work.
+/// How long the time that workers wait for a processor is looked at.
+const WEIGHED_OVER: Duration = Duration::from_millis(5);
+
+/// Workers at which a host looks to see what they have waited for a processor.
 pub const MOST_LOOKED_AT: usize = 128;
 
 /// How many threads can compute at a time.
@@ -71,6 +73,13 @@ struct Mark {
     progress: u64,
 }
 
+#[derive(Clone, Copy, Debug, Default)]
+struct Weighed {
+    now: Duration,
+    /// Processor time used and waited for.
+    demand: Duration,
+}
+
 /// The memory of the policy, one a pool.
 #[derive(Debug, Default)]
 pub struct Growth {
@@ -83,8 +92,11 @@ pub struct Growth {
     /// When workers were last added while runs came and went, and how many ended in a second before.
     stepped: Duration,
     rate: f64,
-    /// Until when workers are taken to be at work that were seen to be.
-    at_work_until: Duration,
+    /// When the time that workers wait for a processor was last looked at, and what had come together by then.
+    weighed: Weighed,
+    /// Until when what was found then counts: that they compute, or that they sleep.
+    computing_until: Duration,
+    sleeping_until: Duration,
 }
 
 impl Growth {
@@ -92,7 +104,7 @@ impl Growth {
     pub fn tick(&mut self, sight: Sight) -> usize {
         let moved = sight.progress != self.progress || sight.starting > 0;
         self.mark(sight);
-        let busy = self.is_busy(sight) || sight.now < self.at_work_until;
+        let busy = self.is_busy(sight) || sight.now < self.computing_until;
         (self.progress, self.seen) = (sight.progress, sight.now);
         if moved {
             self.still_ticks = 0;
@@ -119,11 +131,33 @@ impl Growth {
         sight.workers.min(sight.ready).min(sight.free_slots)
     }
 
-    /// Workers are at work, however little of the processor the process gets. The more of them there are, the longer that
-    /// counts: to look at each of them takes time.
-    pub fn note_work(&mut self, sight: Sight) {
+    /// Whether the workers sleep rather than wait for a processor; `None` if that is to be [weighed](Self::weigh).
+    pub fn may_grow(&self, now: Duration) -> Option<bool> {
+        if now < self.sleeping_until {
+            return Some(true);
+        }
+        (now.saturating_sub(self.weighed.now) < WEIGHED_OVER).then_some(false)
+    }
+
+    /// The same, as far as can be told by now. `delay` is the time for which all workers together have waited for a
+    /// processor.
+    pub fn weigh(&mut self, sight: Sight, delay: Duration) -> bool {
+        let span = sight.now.saturating_sub(self.weighed.now);
+        let here = Weighed { now: sight.now, demand: sight.cpu + delay };
+        let demand = here.demand.saturating_sub(self.weighed.demand);
+        self.weighed = here;
+        if span > 4 * WINDOW {
+            return false; // it is looked at again when some time has passed
+        }
+        // Of runs that share the interpreter, one computes or waits for a processor at any time.
+        if demand * 5 < span * 4 {
+            self.sleeping_until = sight.now + WINDOW;
+            return true;
+        }
+        // The more workers there are, the longer it takes to look at them.
         let looked_at = u32::try_from(sight.workers.min(MOST_LOOKED_AT)).unwrap_or(0);
-        self.at_work_until = sight.now + TICK * (5 + looked_at / 4);
+        self.computing_until = sight.now + TICK * (5 + looked_at / 4);
+        false
     }
 
     /// How many more while runs come and go.
@@ -145,7 +179,7 @@ impl Growth {
         if !is_long || (rate < 1.15 * self.rate && is_early) {
             return 0;
         }
-        let wanted = if used < 0.5 && sight.now >= self.at_work_until {
+        let wanted = if used < 0.5 && sight.now >= self.computing_until {
             sight.workers
         } else {
             usize::from(used > 0.8 * workers && sight.workers < sight.cores)
@@ -260,21 +294,29 @@ mod tests {
         assert!((3..20).contains(&workers), "{workers} after ten seconds");
     }
 
-    #[test]
-    fn workers_that_are_seen_to_be_at_work_do_not_double_however_little_of_the_processor_they_get()
-    {
+    /// How many workers there are after two seconds, of a process that gets a twentieth of a core and waits for so much.
+    fn with_delay(delay_share: f64) -> usize {
         let mut growth = Growth::default();
         let mut workers = 2;
         for tick in 1..2_000 {
             let sight = sight(tick, workers, u64::from(tick / 3), 0.05);
             let wanted = growth.tick(sight);
-            if wanted > 1 {
-                growth.note_work(sight);
-            } else {
+            let delay = sight.now.mul_f64(delay_share);
+            if wanted < 2
+                || growth.may_grow(sight.now).unwrap_or_else(|| growth.weigh(sight, delay))
+            {
                 workers += wanted;
             }
         }
-        assert!(workers < 8, "{workers} after two seconds");
+        workers
+    }
+
+    #[test]
+    fn workers_that_wait_for_a_processor_do_not_double() {
+        let workers = with_delay(0.9);
+        assert!(workers < 8, "{workers}");
+        let workers = with_delay(0.01);
+        assert!(workers > 1_000, "{workers}");
     }
 
     #[test]

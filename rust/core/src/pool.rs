@@ -61,10 +61,10 @@ pub trait Host<W: Work>: Send + Sync {
     fn wake_loop(&self, pool: &Arc<Pool<W>>);
     /// Calls [`Pool::tick`] every [`crate::growth::TICK`] until it returns false.
     fn watch(&self, pool: &Arc<Pool<W>>);
-    /// Whether workers are seen to do something else at this moment than to sleep in code of the user: more of them
-    /// would not help. See [`crate::growth`].
-    fn is_at_work(&self) -> bool {
-        false
+    /// For how long all workers together have waited for a processor; `None` while some wait for something else that
+    /// is no code of the user. See [`crate::growth`].
+    fn delay(&self) -> Option<Duration> {
+        Some(Duration::ZERO)
     }
 }
 
@@ -293,11 +293,15 @@ impl<W: Work> Pool<W> {
         };
         let mut wanted = state.growth.tick(sight);
         if wanted > 1 && sight.workers > 1 {
-            drop(state);
-            let is_at_work = catch_unwind(AssertUnwindSafe(|| self.host.is_at_work()));
-            state = self.state.lock();
-            if is_at_work.unwrap_or(false) {
-                state.growth.note_work(sight);
+            let mut may_grow = state.growth.may_grow(now);
+            if may_grow.is_none() {
+                drop(state);
+                let delay = catch_unwind(AssertUnwindSafe(|| self.host.delay()));
+                state = self.state.lock();
+                let delay = delay.unwrap_or_default();
+                may_grow = delay.map(|delay| state.growth.weigh(sight, delay));
+            }
+            if may_grow != Some(true) {
                 wanted = 0;
             }
         }
