@@ -269,6 +269,13 @@ class Run:
     def wait_for(self) -> Any: ...
     @property
     def times(self) -> tuple[int, int, int]: ...
+    def told(self) -> tuple[bool, int, str, str, int, int]:
+        """Return what a line tells of the run.
+
+        Whether its arguments were plain values, given outside of runs; the id, and its text; the
+        digits in its name; when it was made and when it started.
+        """
+
     @property
     def view(self) -> Any:
         """The `TaskRunContext` of the run, if it was made."""
@@ -398,6 +405,9 @@ def needs_resolving(value: Any) -> int:
 
 def futures_in(value: Any) -> list[TaskRunFuture] | None:
     """Return the futures in a value; ``None`` if Python's walk is needed to find them."""
+
+def mixed_id(number: int) -> int:
+    """Return the bits of an id that names and keys of runs show."""
 
 def record_every_run(on: bool) -> None:
     """Have the history told of every run that is made from now on, or not."""

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use oxtask_core::group::{Group, Watcher};
+use oxtask_core::ids;
 use pyo3::prelude::*;
 
 use crate::boundary::Enter;
@@ -57,6 +58,12 @@ impl Trace {
 pub(crate) fn observe(group: &Runs, index: u32) -> Option<Trace> {
     let trace = || Trace { group: Arc::downgrade(group), index };
     group.watch(index, Watcher::Callback(Callback::Ended(trace()))).is_ok().then(trace)
+}
+
+/// The bits of an id that names and keys of runs show, the first of which differ from run to run.
+#[pyfunction]
+pub(crate) fn mixed_id(number: u128) -> u128 {
+    ids::mixed(number)
 }
 
 /// Tells the history of a run that was just made, and what it was given.

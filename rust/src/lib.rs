@@ -59,7 +59,7 @@ mod _core {
     #[pymodule_export]
     use super::hashing::{hash_inputs, hash_value};
     #[pymodule_export]
-    use super::history::{Trace, record_every_run};
+    use super::history::{Trace, mixed_id, record_every_run};
     #[pymodule_export]
     use super::inputs::{futures_in, needs_resolving, resolve_here};
     #[pymodule_export]

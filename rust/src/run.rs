@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use oxtask_core::group::{Group, Phase, Work};
+use oxtask_core::ids;
 use oxtask_core::pool::Lane;
 use oxtask_core::sync::Mutex;
 use pyo3::prelude::*;
@@ -19,7 +20,7 @@ use crate::inputs::Resolve;
 use crate::plan::Plan;
 use crate::seat::Seat;
 use crate::workers::{self, Callback};
-use crate::{boundary, clock, python};
+use crate::{boundary, clock, context, python};
 
 /// How a run's input becomes arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,6 +281,24 @@ impl Run {
     fn times(&self) -> (u64, u64, u64) {
         let (started, ended) = self.group.times(self.index);
         (self.group.created(), started, ended)
+    }
+
+    /// What a line tells of the run: whether all that is to be known of its arguments is that they were plain values,
+    /// given outside of runs; the id, and its text; the digits in its name; when it was made and when it started.
+    fn told(&self, py: Python<'_>) -> PyResult<(bool, u128, String, String, u64, u64)> {
+        let spec = &self.group.work;
+        let is_outermost = match &spec.context {
+            Some(context) => {
+                context.bind(py).enter_method("get", (&context::variables(py).run,))?.is_none()
+            }
+            None => true,
+        };
+        let is_plain =
+            self.given.is_none() && sources(py, &self.group, self.index).is_none() && is_outermost;
+        let id = self.group.id(self.index);
+        let digits = format!("{:03x}", ids::mixed(id) >> 116);
+        let (started, _) = self.group.times(self.index);
+        Ok((is_plain, id, ids::text(id), digits, self.group.created(), started))
     }
 
     #[getter]

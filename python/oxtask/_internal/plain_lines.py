@@ -8,10 +8,9 @@ line tells the id of the run, so the run can be read back from then on.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import ref
 
-from oxtask._core import current_run
 from oxtask._internal import run_history
 from oxtask._internal.log_lines import INFO, TASK_RUNS, logger, plain_end
 from oxtask._internal.result_links import is_trackable
@@ -22,6 +21,7 @@ from oxtask._internal.task_runs import COMPLETED, CompletedRun, Origin, origin_o
 from oxtask.context import FlowRunContext, TagsContext
 from oxtask.logging import messages
 from oxtask.logging.formatters import UNKNOWN
+from oxtask.logging.records import RecordMaker
 from oxtask.settings import get_current_settings
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from oxtask._internal.task_machinery import TaskMachinery
 
 _TEXT = messages.finished(engine_state(StateType.COMPLETED))[1]
+_new = tuple.__new__
+"""Makes a named tuple as its class does, without a call of Python code."""
 
 
 class _Place(NamedTuple):
@@ -42,7 +44,9 @@ class _Place(NamedTuple):
         tags: The tags of the task.
         origin: What the records of the runs have in common.
         given_names: The parameters of the task.
-        fields: What their lines have in common.
+        flow_run_name: The name of the flow run.
+        run_name: The name of the runs, where they all have the same.
+        records: Makes the records of their lines.
     """
 
     flow_context: Callable[[], FlowRunContext | None]
@@ -50,15 +54,18 @@ class _Place(NamedTuple):
     tags: set[str]
     origin: Origin
     given_names: tuple[str, ...]
-    fields: dict[str, str | None]
+    flow_run_name: str
+    run_name: str | None
+    records: RecordMaker
 
 
 class PlainLines:
     """Writes the lines of the runs of one task, which does not change."""
 
-    __slots__ = ("_place",)
+    __slots__ = ("_logger", "_place")
 
     def __init__(self) -> None:
+        self._logger = logger(TASK_RUNS)
         self._place: _Place | None = None
 
     def completing(self, run: Run, value: Any) -> None:
@@ -68,41 +75,24 @@ class PlainLines:
             run: The run.
             value: What it came to.
         """
-        own = logger(TASK_RUNS)
+        own = self._logger
         if not own.isEnabledFor(INFO):
             return
         if get_current_settings().debug_mode:
             plain_end(run, COMPLETED, value)
             return
-        task, number = run.task, run.id
-        place = self._place_of(task)
-        if run.given is None and run.future._sources is None and _outer(run) is None:
-            created, started, _ = run.times
-            run_history.completed(
-                CompletedRun(
-                    place.origin,
-                    number,
-                    created,
-                    started,
-                    time.time_ns(),
-                    place.given_names,
-                    is_trackable(value),
-                )
-            )
+        place = self._place_of(run.task)
+        is_plain, number, text, digits, created, started = run.told()
+        now = time.time_ns()
+        if is_plain:
+            names, is_known = place.given_names, is_trackable(value)
+            facts = place.origin, number, created, started, now, names, is_known
+            run_history.completed(_new(CompletedRun, facts))
         else:
             note_sources(run)
             run_history.observe(run.future)
-        digits = f"{number:032x}"
-        # As `logging` does it, but for the search for the caller, which is this method.
-        record = own.makeRecord(TASK_RUNS, INFO, __file__, 0, _TEXT, (), None, "completing")
-        record.__dict__.update(
-            task_run_id=(
-                f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-            ),
-            task_run_name=place.origin.run_name(number),
-            **place.fields,
-        )
-        own.handle(record)
+        name = place.run_name if place.run_name else f"{place.origin.task_name}-{digits}"
+        own.handle(place.records.make(now, {"task_run_id": text, "task_run_name": name}))
 
     def _place_of(self, task: TaskMachinery) -> _Place:
         flow_context = FlowRunContext.__var__.get(None)
@@ -115,24 +105,22 @@ class PlainLines:
             or place.tags != task.tags
             or (
                 flow_context is not None
-                and place.fields["flow_run_name"] is not flow_context.flow_run.name
+                and place.flow_run_name is not flow_context.flow_run.name
             )
         ):
+            origin, fields = origin_of(task), _fields(task, flow_context)
             place = self._place = _Place(
                 _weakly(flow_context),
                 _weakly(tags_context),
                 set(task.tags),
-                origin_of(task),
+                origin,
                 given_names(task),
-                _fields(task, flow_context),
+                cast("str", fields["flow_run_name"]),
+                origin.task_name if origin.flow_run_id is None else None,
+                # The line is found where it is made, which is `completing`.
+                RecordMaker(self._logger, INFO, _TEXT, (__file__, "completing"), fields),
             )
         return place
-
-
-def _outer(run: Run) -> Any:
-    """Return the run in which a run was made."""
-    context = run.context
-    return None if context is None else context.get(current_run)
 
 
 def _weakly(context: Any) -> Any:

@@ -123,9 +123,9 @@ def ended(future: TaskRunFuture) -> None:
 
 def completed(run: CompletedRun) -> None:
     """Keep what is to be known of a run that completes, unless that is seen to when it ends."""
-    number = run.number
-    if number not in _history.traces and not _history.store.has_task_run(number):
-        _history.store.put_completed(run)
+    history = _history
+    if run.number not in history.traces:
+        history.store.put_completed(run)
 
 
 def submitted(future: TaskRunFuture, given: run_sources.Given | None, wait_for: Any) -> None:
@@ -273,9 +273,9 @@ def _as_it_stands(run: RunLog[FlowRun]) -> RunLog[FlowRun]:
 # --- logs -----------------------------------------------------------------------------------------
 
 
-def logged(*fields: Any) -> None:
-    """Keep a line of a log; takes the fields of `LogLine` in their order."""
-    _history.store.put_line(LogLine(*fields))
+def logged(line: LogLine) -> None:
+    """Keep a line of a log."""
+    _history.store.put_line(line)
 
 
 # --- every run ------------------------------------------------------------------------------------

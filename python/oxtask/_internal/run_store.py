@@ -49,7 +49,7 @@ class RunStore(Protocol):
         """Keep a run, in place of what is known of it."""
 
     def put_completed(self, run: CompletedRun) -> None:
-        """Keep a task run that nothing is known of."""
+        """Keep a task run, unless it is known."""
 
     def put_flow_run(self, run: RunLog[FlowRun]) -> None:
         """Keep a run, in place of what is known of it."""
@@ -114,8 +114,10 @@ class MemoryStore:
         self._task_runs.put(number_of(run.record), _squeezed(run, TaskRun))
 
     def put_completed(self, run: CompletedRun) -> None:
-        """Keep a task run that nothing is known of."""
-        self._task_runs.put(run.number, run)
+        """Keep a task run, unless it is known."""
+        number, runs = run.number, self._task_runs
+        if not runs.has(number):
+            runs.put(number, run)
 
     def put_flow_run(self, run: RunLog[FlowRun]) -> None:
         """Keep a run, in place of what is known of it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from oxtask._core import mixed_id
 from oxtask._internal import run_ends
 from oxtask._internal.result_links import is_trackable
 from oxtask._internal.run_inputs import Sources
@@ -50,8 +51,6 @@ WAITING, RUNNING, DELAYED = 10, 11, 12
 """Where a run is that has not ended."""
 
 _UNTRACKABLE = {"untrackable_result": True}
-_MIX = 0x9E3779B97F4A7C15F39CC0605CEDC835
-_WIDE = (1 << 128) - 1
 
 
 def run_id(number: int) -> UUID:
@@ -120,11 +119,6 @@ class RunLog(Generic[RecordT]):
         self.history.append(state)
 
 
-def _mixed(number: int) -> int:
-    """Return the 128 bits of a run's key, whose first digits differ from run to run."""
-    return (number * _MIX) & _WIDE
-
-
 def new_log(future: TaskRunFuture, number: int | None = None) -> RunLog[TaskRun]:
     """Make the log of a run that was just made, in the context the run belongs to.
 
@@ -164,7 +158,7 @@ class Origin(NamedTuple):
         """Return the name of a run: in flows, the task's and three digits of the run's key."""
         if self.flow_run_id is None:
             return self.task_name
-        return f"{self.task_name}-{_mixed(number) >> 116:03x}"
+        return f"{self.task_name}-{mixed_id(number) >> 116:03x}"
 
 
 def origin_of(task: TaskMachinery) -> Origin:
@@ -181,7 +175,7 @@ def origin_of(task: TaskMachinery) -> Origin:
 
 
 def _pending(origin: Origin, number: int, created: int, sources: Sources) -> RunLog[TaskRun]:
-    mixed = run_id(_mixed(number))
+    mixed = run_id(mixed_id(number))
     is_in_flow = origin.flow_run_id is not None
     record = TaskRun.new_pending(
         id=number,

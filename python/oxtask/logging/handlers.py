@@ -73,10 +73,14 @@ class ConsoleHandler(OwnHandler):
         self._plain = ConsoleFormatter()
         self._colored = ConsoleFormatter(colors=True)
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write the record, unless the program shows records itself: then it costs no lock."""
+        return not _is_shown_by_program() and super().handle(record)
+
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, unless there is no stderr or the program shows records itself."""
+        """Write the record, unless there is no stderr."""
         stream = sys.stderr
-        if stream is None or _is_shown_by_program():
+        if stream is None:
             return
         try:
             formatter: logging.Formatter | None = self.formatter
@@ -101,10 +105,14 @@ _NOT_THE_PROGRAM_S = (OwnHandler, logging.NullHandler)
 
 
 def _is_shown_by_program() -> bool:
-    handlers = _own.handlers + _root.handlers if _own.propagate else _own.handlers
-    for each in handlers:  # noqa: SIM110 - asked for each line, and a generator takes its time
+    # Asked for each line: a generator, or a list of them all, would take its time.
+    for each in _own.handlers:
         if not isinstance(each, _NOT_THE_PROGRAM_S):
             return True
+    if _own.propagate:
+        for each in _root.handlers:
+            if not isinstance(each, _NOT_THE_PROGRAM_S):
+                return True
     return False
 
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from oxtask.logging.handlers import OwnHandler
 from oxtask.settings import get_current_settings
 
-if TYPE_CHECKING:
-    from oxtask.settings.table import LoggingToAPISettings
-
 CUT_OFF = "... [truncated]"
 _RUN_LOGGERS = ("oxtask.flow_runs", "oxtask.task_runs")
 _formatter = logging.Formatter("%(message)s")
+_new: Any = tuple.__new__
+"""Makes a named tuple as its class does, without a call of Python code."""
 
 
 class HistoryHandler(OwnHandler):
@@ -33,6 +32,13 @@ class HistoryHandler(OwnHandler):
         """Make no lock: each line is kept by a single call."""
         setattr(self, "lock", None)  # noqa: B010 - checkers take an assignment for an override
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Keep the record, if it is a run's."""
+        if self.filters:
+            return super().handle(record)
+        self.emit(record)
+        return True
+
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the record, if it is a run's.
 
@@ -41,42 +47,40 @@ class HistoryHandler(OwnHandler):
                 ``OXTASK_LOGGING_TO_API_WHEN_MISSING_FLOW`` is ``error``.
         """
         fields = record.__dict__
-        ids = fields.get("flow_run_id"), fields.get("task_run_id")
-        if not any(ids) and not _is_of_run_logger(record.name):
+        flow_run_id, task_run_id = fields.get("flow_run_id"), fields.get("task_run_id")
+        has_run = flow_run_id or task_run_id
+        if not has_run and not _is_of_run_logger(record.name):
             return
         settings = get_current_settings().logging.to_api
         if not settings.enabled or not fields.get("send_to_api", True):
             return
-        if not any(ids):
-            ids = _current_ids()
-            if not any(ids):
+        if not has_run:
+            flow_run_id, task_run_id = _current_ids()
+            if not flow_run_id and not task_run_id:
                 _tell_of_missing_run(record.name, settings.when_missing_flow)
                 return
+        # A process that never imported the history has had no run.
+        history: Any = sys.modules.get("oxtask._internal.run_history")
+        if history is None:
+            return
         try:
-            self._keep(record, settings, *ids)
+            message = cut_off(self._text(record), settings.max_log_size)
+            created = int(record.created * 1_000_000) * 1_000
+            line = record.name, record.levelno, message, created, flow_run_id, task_run_id
+            history.logged(_new(history.LogLine, line))
         except RecursionError:
             raise  # as the standard handlers do: it is about to be a stack overflow
         except Exception:  # noqa: BLE001 - a line that cannot be kept must not fail a run
             with suppress(Exception):
                 self.handleError(record)
 
-    def _keep(
-        self,
-        record: logging.LogRecord,
-        settings: LoggingToAPISettings,
-        flow_run_id: Any,
-        task_run_id: Any,
-    ) -> None:
-        # A process that never imported the history has had no run.
-        keep = getattr(sys.modules.get("oxtask._internal.run_history"), "logged", None)
-        if keep is not None:
-            formatter: logging.Formatter | None = self.formatter
-            if formatter is None and (record.exc_info or record.exc_text or record.stack_info):
-                formatter = _formatter
-            text = record.getMessage() if formatter is None else formatter.format(record)
-            message = cut_off(text, settings.max_log_size)
-            created = int(record.created * 1_000_000) * 1_000
-            keep(record.name, record.levelno, message, created, flow_run_id, task_run_id)
+    def _text(self, record: logging.LogRecord) -> str:
+        formatter: logging.Formatter | None = self.formatter
+        if formatter is None:
+            if not (record.exc_info or record.exc_text or record.stack_info):
+                return record.getMessage()
+            formatter = _formatter
+        return formatter.format(record)
 
 
 def cut_off(text: str, size: int) -> str:

@@ -44,6 +44,19 @@ impl IdBase {
     }
 }
 
+/// An id as the text of a UUID.
+pub fn text(id: u128) -> String {
+    let [high, middle, version, variant] =
+        [id >> 96, id >> 80 & 0xffff, id >> 64 & 0xffff, id >> 48 & 0xffff];
+    let node = id & 0xffff_ffff_ffff;
+    format!("{high:08x}-{middle:04x}-{version:04x}-{variant:04x}-{node:012x}")
+}
+
+/// The bits of an id in an order that tells runs apart by the first of them, as names of runs do.
+pub fn mixed(id: u128) -> u128 {
+    id.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+}
+
 /// Spreads the bits of an id over 64 bits (the finaliser of `SplitMix64`, Steele et al., 2014).
 pub fn scatter(id: u128) -> u64 {
     #[allow(clippy::cast_possible_truncation)] // both halves are folded in

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use oxtask_core::group::{Group, Watcher};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -40,6 +41,8 @@ impl Stream {
                         drop(flow.source.take());
                         return Ok(());
                     }
+                    // An interrupt is meant for whoever reads, not for the source: it waits for no result.
+                    Err(error) if !error.is_instance_of::<PyException>(py) => return Err(error),
                     Err(error) => {
                         let pulled = self.pulled.load(Ordering::Relaxed);
                         flow.source_error = Some(noted(py, error, pulled));
