@@ -288,9 +288,7 @@ impl Run {
     fn told(&self, py: Python<'_>) -> PyResult<(bool, u128, String, String, u64, u64)> {
         let spec = &self.group.work;
         let is_outermost = match &spec.context {
-            Some(context) => {
-                context.bind(py).enter_method("get", (&context::variables(py).run,))?.is_none()
-            }
+            Some(context) => !context.bind(py).contains(&context::variables(py).run)?,
             None => true,
         };
         let is_plain =

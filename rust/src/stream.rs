@@ -238,7 +238,9 @@ impl Stream {
         let Some(block) = flow.blocks.front() else { return Err(PyStopIteration::new_err(())) };
         let (group, index) = (Arc::clone(&block.group), block.yielded);
         if !matches!(group.phase(index), Phase::Done(_)) {
-            self.waiting(py, flow, || waiting::wait_for_run(py, &group, index, None, true))?;
+            // Not in the main thread: what it calls may be deaf to Ctrl-C, and nobody here asked for a call.
+            let here = !boundary::on_main_thread(py)?;
+            self.waiting(py, flow, || waiting::wait_for_run(py, &group, index, None, here))?;
         }
         Self::count(&self.yielded);
         let is_last = flow.blocks.len() == 1;

@@ -8,7 +8,7 @@ line tells the id of the run, so the run can be read back from then on.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from oxtask._internal import run_history
@@ -17,7 +17,7 @@ from oxtask._internal.result_links import is_trackable
 from oxtask._internal.run_sources import given_names, note_sources
 from oxtask._internal.state import engine_state
 from oxtask._internal.state_types import StateType
-from oxtask._internal.task_runs import COMPLETED, CompletedRun, Origin, origin_of
+from oxtask._internal.task_runs import COMPLETED, CompletedRun, origin_of
 from oxtask.context import FlowRunContext, TagsContext
 from oxtask.logging import messages
 from oxtask.logging.formatters import UNKNOWN
@@ -25,6 +25,7 @@ from oxtask.logging.records import RecordMaker
 from oxtask.settings import get_current_settings
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable
 
     from oxtask._core import Run
@@ -35,7 +36,7 @@ _new = tuple.__new__
 """Makes a named tuple as its class does, without a call of Python code."""
 
 
-class _Place(NamedTuple):
+class _Place:
     """What is worked out once for the runs of a task that are made in one place.
 
     Attributes:
@@ -44,19 +45,42 @@ class _Place(NamedTuple):
         tags: The tags of the task.
         origin: What the records of the runs have in common.
         given_names: The parameters of the task.
-        flow_run_name: The name of the flow run.
+        task_name: The name of the task.
         run_name: The name of the runs, where they all have the same.
+        flow_run_name: The name of the flow run.
         records: Makes the records of their lines.
     """
 
-    flow_context: Callable[[], FlowRunContext | None]
-    tags_context: Callable[[], TagsContext | None]
-    tags: set[str]
-    origin: Origin
-    given_names: tuple[str, ...]
-    flow_run_name: str
-    run_name: str | None
-    records: RecordMaker
+    __slots__ = (
+        "flow_context",
+        "flow_run_name",
+        "given_names",
+        "origin",
+        "records",
+        "run_name",
+        "tags",
+        "tags_context",
+        "task_name",
+    )
+
+    def __init__(
+        self,
+        task: TaskMachinery,
+        own: logging.Logger,
+        flow_context: FlowRunContext | None,
+        tags_context: TagsContext | None,
+    ) -> None:
+        fields = _fields(task, flow_context)
+        self.flow_context = _weakly(flow_context)
+        self.tags_context = _weakly(tags_context)
+        self.tags = set(task.tags)
+        self.origin = origin_of(task)
+        self.given_names = given_names(task)
+        self.task_name = task.name
+        self.run_name = task.name if self.origin.flow_run_id is None else None
+        self.flow_run_name = fields["flow_run_name"]
+        # The line is found where it is made, which is `completing`.
+        self.records = RecordMaker(own, INFO, _TEXT, (__file__, "completing"), fields)
 
 
 class PlainLines:
@@ -91,8 +115,11 @@ class PlainLines:
         else:
             note_sources(run)
             run_history.observe(run.future)
-        name = place.run_name if place.run_name else f"{place.origin.task_name}-{digits}"
-        own.handle(place.records.make(now, {"task_run_id": text, "task_run_name": name}))
+        record = place.records.make(now)
+        fields = record.__dict__
+        fields["task_run_id"] = text
+        fields["task_run_name"] = place.run_name or f"{place.task_name}-{digits}"
+        own.handle(record)
 
     def _place_of(self, task: TaskMachinery) -> _Place:
         flow_context = FlowRunContext.__var__.get(None)
@@ -108,22 +135,11 @@ class PlainLines:
                 and place.flow_run_name is not flow_context.flow_run.name
             )
         ):
-            origin, fields = origin_of(task), _fields(task, flow_context)
-            place = self._place = _Place(
-                _weakly(flow_context),
-                _weakly(tags_context),
-                set(task.tags),
-                origin,
-                given_names(task),
-                cast("str", fields["flow_run_name"]),
-                origin.task_name if origin.flow_run_id is None else None,
-                # The line is found where it is made, which is `completing`.
-                RecordMaker(self._logger, INFO, _TEXT, (__file__, "completing"), fields),
-            )
+            place = self._place = _Place(task, self._logger, flow_context, tags_context)
         return place
 
 
-def _weakly(context: Any) -> Any:
+def _weakly(context: Any) -> Callable[[], Any]:
     return (lambda: None) if context is None else ref(context)
 
 
@@ -134,6 +150,8 @@ def _fields(task: TaskMachinery, context: FlowRunContext | None) -> dict[str, st
         flow_run_id, flow_run_name = str(context.flow_run.id), context.flow_run.name
         flow_name = UNKNOWN if context.flow is None else context.flow.name
     return {
+        "task_run_id": None,
+        "task_run_name": None,
         "task_name": task.name,
         "flow_run_id": flow_run_id,
         "flow_run_name": flow_run_name,

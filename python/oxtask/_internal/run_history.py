@@ -19,7 +19,7 @@ from oxtask import _core
 from oxtask._internal import run_ends, run_sources
 from oxtask._internal.result_links import RunType
 from oxtask._internal.run_packing import copied, number_of
-from oxtask._internal.run_store import LogLine, MemoryStore, RunStore
+from oxtask._internal.run_store import LineFields, MemoryStore, RunStore
 from oxtask._internal.state import engine_state
 from oxtask._internal.state_types import StateType
 from oxtask._internal.task_runs import CompletedRun, RunLog, log_of
@@ -273,7 +273,7 @@ def _as_it_stands(run: RunLog[FlowRun]) -> RunLog[FlowRun]:
 # --- logs -----------------------------------------------------------------------------------------
 
 
-def logged(line: LogLine) -> None:
+def logged(line: LineFields) -> None:
     """Keep a line of a log."""
     _history.store.put_line(line)
 

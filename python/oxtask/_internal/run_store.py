@@ -42,6 +42,10 @@ class LogLine(NamedTuple):
     task_run_id: str | None
 
 
+LineFields = tuple[str, int, str, int, "str | None", "str | None"]
+"""The fields of a `LogLine`: a plain tuple of them is nothing to the garbage collector."""
+
+
 class RunStore(Protocol):
     """Keeps runs by id, the newest ones; ids are the integers of their UUIDs."""
 
@@ -54,7 +58,7 @@ class RunStore(Protocol):
     def put_flow_run(self, run: RunLog[FlowRun]) -> None:
         """Keep a run, in place of what is known of it."""
 
-    def put_line(self, line: LogLine) -> None:
+    def put_line(self, line: LineFields) -> None:
         """Keep a line of a log."""
 
     def task_run(self, number: int) -> RunLog[TaskRun] | None:
@@ -107,7 +111,7 @@ class MemoryStore:
         self._flow_runs: _Newest[FlowRun] = _Newest(FlowRun, max_runs)
         self._called: dict[int, int] = {}
         self._max_lines = max_lines
-        self._lines: deque[LogLine] = deque()
+        self._lines: deque[LineFields] = deque()
 
     def put_task_run(self, run: RunLog[TaskRun]) -> None:
         """Keep a run, in place of what is known of it."""
@@ -132,7 +136,7 @@ class MemoryStore:
                     if self._flow_runs.has(number)
                 }
 
-    def put_line(self, line: LogLine) -> None:
+    def put_line(self, line: LineFields) -> None:
         """Keep a line of a log."""
         lines, limit = self._lines, self._max_lines()
         lines.append(line)
@@ -169,7 +173,7 @@ class MemoryStore:
 
     def lines(self) -> list[LogLine]:
         """Return all lines, in the order in which they were put."""
-        return list(self._lines.copy())
+        return [LogLine(*line) for line in self._lines.copy()]
 
     def drop_task_run(self, number: int) -> bool:
         """Forget a run; false if it was not known."""

@@ -16,8 +16,6 @@ from oxtask.settings import get_current_settings
 CUT_OFF = "... [truncated]"
 _RUN_LOGGERS = ("oxtask.flow_runs", "oxtask.task_runs")
 _formatter = logging.Formatter("%(message)s")
-_new: Any = tuple.__new__
-"""Makes a named tuple as its class does, without a call of Python code."""
 
 
 class HistoryHandler(OwnHandler):
@@ -66,8 +64,9 @@ class HistoryHandler(OwnHandler):
         try:
             message = cut_off(self._text(record), settings.max_log_size)
             created = int(record.created * 1_000_000) * 1_000
-            line = record.name, record.levelno, message, created, flow_run_id, task_run_id
-            history.logged(_new(history.LogLine, line))
+            history.logged(
+                (record.name, record.levelno, message, created, flow_run_id, task_run_id)
+            )
         except RecursionError:
             raise  # as the standard handlers do: it is about to be a stack overflow
         except Exception:  # noqa: BLE001 - a line that cannot be kept must not fail a run

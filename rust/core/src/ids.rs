@@ -46,10 +46,16 @@ impl IdBase {
 
 /// An id as the text of a UUID.
 pub fn text(id: u128) -> String {
-    let [high, middle, version, variant] =
-        [id >> 96, id >> 80 & 0xffff, id >> 64 & 0xffff, id >> 48 & 0xffff];
-    let node = id & 0xffff_ffff_ffff;
-    format!("{high:08x}-{middle:04x}-{version:04x}-{variant:04x}-{node:012x}")
+    let mut text = String::with_capacity(36);
+    for (place, byte) in id.to_be_bytes().into_iter().enumerate() {
+        if matches!(place, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        for digit in [byte >> 4, byte & 0xf] {
+            text.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+        }
+    }
+    text
 }
 
 /// The bits of an id in an order that tells runs apart by the first of them, as names of runs do.
@@ -85,6 +91,12 @@ mod tests {
                 assert!(seen.insert(id));
             }
         }
+    }
+
+    #[test]
+    fn the_text_of_an_id_is_that_of_a_uuid() {
+        let id = 0x0123_4567_89ab_7def_8123_4567_89ab_cdef;
+        assert_eq!(text(id), "01234567-89ab-7def-8123-456789abcdef");
     }
 
     #[test]
