@@ -183,6 +183,30 @@ def test_an_error_of_the_source_comes_after_the_results_of_what_it_gave(ordered)
     assert list(stream) == []
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+def test_an_interrupt_in_the_source_waits_for_no_result(ordered):
+    """K1"""
+    release = threading.Event()
+
+    def source():
+        yield 1
+        raise KeyboardInterrupt
+
+    stream = task(lambda x: release.wait(60)).stream(source(), ordered=ordered)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            next(stream)
+    finally:
+        release.set()
+    assert list(stream) == [True]  # what was pulled is there for who goes on
+
+
+def test_a_stream_that_is_read_in_the_main_thread_calls_nothing_there(runner):
+    """K1: what it called there might be deaf to Ctrl-C"""
+    threads = set(task(lambda _: threading.get_ident()).stream(range(500), window=2))
+    assert threading.main_thread().ident not in threads
+
+
 def test_a_stream_that_is_closed_pulls_no_more_and_closes_its_source():
     closed = threading.Event()
 

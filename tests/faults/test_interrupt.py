@@ -207,6 +207,14 @@ def test_wherever_the_program_is(start, how, crashes):
     check(program.finish(), crashes)
 
 
+def test_a_stream_is_interrupted_though_its_runs_are_deaf(start):
+    """K1"""
+    program = start(SCRIPT, "c", "stream", 2)
+    program.wait_for("ready")
+    program.interrupt()
+    check(program.finish())
+
+
 @pytest.mark.parametrize("what", ["quick", "retry", "coroutine"])
 @pytest.mark.parametrize("turn", range(4))
 def test_at_any_instant(start, seed, what, turn):

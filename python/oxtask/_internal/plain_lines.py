@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from oxtask._internal.task_machinery import TaskMachinery
 
 _TEXT = messages.finished(engine_state(StateType.COMPLETED))[1]
+_flow_context, _tags_context = FlowRunContext.__var__.get, TagsContext.__var__.get
 _new = tuple.__new__
 """Makes a named tuple as its class does, without a call of Python code."""
 
@@ -122,8 +123,8 @@ class PlainLines:
         own.handle(record)
 
     def _place_of(self, task: TaskMachinery) -> _Place:
-        flow_context = FlowRunContext.__var__.get(None)
-        tags_context = TagsContext.__var__.get(None)
+        flow_context = _flow_context(None)
+        tags_context = _tags_context(None)
         place = self._place
         if (
             place is None

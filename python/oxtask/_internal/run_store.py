@@ -8,7 +8,8 @@ found, is decided in `oxtask._internal.run_history`.
 from __future__ import annotations
 
 import marshal
-from collections import OrderedDict, deque
+from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol
 
 from oxtask._internal.fork_locks import fork_rlock
@@ -112,6 +113,7 @@ class MemoryStore:
         self._called: dict[int, int] = {}
         self._max_lines = max_lines
         self._lines: deque[LineFields] = deque()
+        self._most_lines = 0
 
     def put_task_run(self, run: RunLog[TaskRun]) -> None:
         """Keep a run, in place of what is known of it."""
@@ -138,8 +140,14 @@ class MemoryStore:
 
     def put_line(self, line: LineFields) -> None:
         """Keep a line of a log."""
-        lines, limit = self._lines, self._max_lines()
+        lines = self._lines
         lines.append(line)
+        if len(lines) > self._most_lines:
+            self._trim_lines()
+
+    def _trim_lines(self) -> None:
+        lines, limit = self._lines, self._max_lines()
+        self._most_lines = _with_room(limit)
         while len(lines) > limit:
             try:
                 lines.popleft()
@@ -173,6 +181,7 @@ class MemoryStore:
 
     def lines(self) -> list[LogLine]:
         """Return all lines, in the order in which they were put."""
+        self._trim_lines()
         return [LogLine(*line) for line in self._lines.copy()]
 
     def drop_task_run(self, number: int) -> bool:
@@ -193,24 +202,40 @@ Kept = bytes | Packed | CompletedRun
 """What is kept of a run; most that complete are never read, and need not be packed."""
 
 
+def _with_room(limit: int) -> int:
+    """Return how many there may be of what is limited before those too many are taken out.
+
+    To ask for the limit each time, and to take out one at a time, costs as much as to put one in.
+    """
+    return limit + limit // 16
+
+
 class _Newest(Generic[RunT]):
     """Packed runs by number; when there are too many, those go that came first."""
 
     def __init__(self, kind: type[RunT], limit: Callable[[], int]) -> None:
         self._kind: type[RunT] = kind
         self._limit = limit
-        # Taking the first key out of a plain dict again and again takes longer with every time.
-        self._runs: OrderedDict[int, Kept] = OrderedDict()
+        self._runs: dict[int, Kept] = {}
+        self._most = 0
 
     def put(self, number: int, packed: Kept) -> None:
-        limit, gone = self._limit(), []
+        runs = self._runs
         with _lock:
-            runs = self._runs
             runs[number] = packed
-            while len(runs) > limit:
-                gone.append(runs.popitem(last=False))
+        if len(runs) > self._most:
+            self._trim()
+
+    def _trim(self) -> None:
+        limit, runs = self._limit(), self._runs
+        with _lock:
+            first = list(islice(runs, max(0, len(runs) - limit)))
+            gone = [runs.pop(number) for number in first]
+            self._most = _with_room(limit)
+        del gone  # not under the lock
 
     def get(self, number: int) -> RunLog[RunT] | None:
+        self._trim()
         packed = self._runs.get(number)
         return None if packed is None else _loosened(packed, self._kind)
 
@@ -222,6 +247,7 @@ class _Newest(Generic[RunT]):
 
     def all(self) -> list[RunLog[RunT]]:
         with _lock:
+            self._trim()
             runs = list(self._runs.values())
         return [_loosened(packed, self._kind) for packed in runs]
 

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_process = [os.getpid()]
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _process.__setitem__(0, os.getpid()))
+
 _TASK_NAME = "taskName"
 """A field from Python 3.12 on."""
 
@@ -64,7 +68,7 @@ class RecordMaker:
         fields["relativeCreated"] += (created - known["created"]) * 1000
         fields["thread"] = get_ident()
         fields["threadName"] = current_thread().name
-        fields["process"] = os.getpid()
+        fields["process"] = _process[0]
         fields["processName"] = (
             "MainProcess" if processes is None else processes.current_process().name
         )
@@ -85,7 +89,7 @@ _usual = logging.Logger.makeRecord
 def _are_made_as_usual(logger: logging.Logger) -> bool:
     return (
         logging.getLogRecordFactory() is logging.LogRecord
-        and getattr(logger.makeRecord, "__func__", None) is _usual
+        and type(logger).makeRecord is _usual
         and logging.logThreads
         and logging.logProcesses
         and logging.logMultiprocessing
