@@ -131,10 +131,7 @@ class PlainLines:
             or place.flow_context() is not flow_context
             or place.tags_context() is not tags_context
             or place.tags != task.tags
-            or (
-                flow_context is not None
-                and place.flow_run_name is not flow_context.flow_run.name
-            )
+            or (flow_context is not None and place.flow_run_name is not flow_context.flow_run.name)
         ):
             place = self._place = _Place(task, self._logger, flow_context, tags_context)
         return place
