@@ -62,7 +62,12 @@ class HistoryHandler(OwnHandler):
         if history is None:
             return
         try:
-            message = cut_off(self._text(record), settings.max_log_size)
+            formatter: logging.Formatter | None = self.formatter
+            if formatter is None and (record.exc_info or record.exc_text or record.stack_info):
+                formatter = _formatter
+            message = record.getMessage() if formatter is None else formatter.format(record)
+            if len(message) > settings.max_log_size // 4:  # a character takes four bytes at most
+                message = cut_off(message, settings.max_log_size)
             created = int(record.created * 1_000_000) * 1_000
             history.logged(
                 (record.name, record.levelno, message, created, flow_run_id, task_run_id)
@@ -73,19 +78,9 @@ class HistoryHandler(OwnHandler):
             with suppress(Exception):
                 self.handleError(record)
 
-    def _text(self, record: logging.LogRecord) -> str:
-        formatter: logging.Formatter | None = self.formatter
-        if formatter is None:
-            if not (record.exc_info or record.exc_text or record.stack_info):
-                return record.getMessage()
-            formatter = _formatter
-        return formatter.format(record)
-
 
 def cut_off(text: str, size: int) -> str:
     """Return a text of at most ``size`` bytes of UTF-8, or what says that it was longer."""
-    if len(text) <= size // 4:  # a character takes four bytes at most
-        return text
     encoded = text.encode("utf-8", "surrogatepass")
     if len(encoded) <= size:
         return text
