@@ -49,6 +49,7 @@ __all__ = [
     "jittered",
     "lead_flight",
     "leave",
+    "mixed_id",
     "needs_resolving",
     "open_record",
     "pause_packs",
