@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxtask._internal import log_lines, plan_watch, task_transactions
 from oxtask._internal.deadlines import BodyTimedOut
-from oxtask._internal.interruptions import FlowInterrupted, RaisedElsewhere
+from oxtask._internal.interruptions import FlowInterrupted, RaisedElsewhere, original
 from oxtask._internal.log_lines import MAX_REPR_LENGTH
 from oxtask._internal.run_history import observe
 from oxtask._internal.run_sources import note_sources
@@ -78,7 +78,7 @@ def life(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
     except GeneratorExit:
         raise
     except BaseException as error:  # noqa: BLE001 - what is not the body's own crashes the run
-        return (yield from end(run, CRASHED, error))
+        return (yield from end(run, CRASHED, original(error)))
     finally:
         del run
 
@@ -253,7 +253,7 @@ def conclude(run: Run, code: int, output: Any) -> Steps:
         try:
             error = yield from task_transactions.completed(run, log)
         except BaseException as raised_by_hook:  # noqa: BLE001 - the run has ended; its caller hears
-            log.hook_error = raised_by_hook
+            log.hook_error = original(raised_by_hook)
         else:
             if error is not None:
                 code, output = FAILED, error
@@ -268,7 +268,7 @@ def conclude(run: Run, code: int, output: Any) -> Steps:
         elif state.is_failed():
             yield from hooks(task.on_failure_hooks, task, log)
     except BaseException as error:  # noqa: BLE001 - the run has ended; its caller hears, if any
-        log.hook_error = error
+        log.hook_error = original(error)
     log_lines.finished(log, task)
     return code, output
 
