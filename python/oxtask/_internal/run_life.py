@@ -26,6 +26,7 @@ from oxtask._internal.steps import (
     Steps,
     from_user_code,
 )
+from oxtask._internal.stored_links import link_to
 from oxtask._internal.task_runs import (
     CACHED,
     CANCELLED,
@@ -246,6 +247,8 @@ def conclude(run: Run, code: int, output: Any) -> Steps:
         chosen: Any = output
         kept.stage(log, task, output if code == COMPLETED else unwrap(chosen.data))
     record = None if kept is None else kept.record
+    if record is not None:
+        log.stored = link_to(record.metadata)
     state = final_state(code, output, time.time_ns(), record)
     log.enter(state)
     log.release_slots()
@@ -258,6 +261,7 @@ def conclude(run: Run, code: int, output: Any) -> Steps:
             if error is not None:
                 code, output = FAILED, error
                 state = final_state(code, output, time.time_ns())
+                log.stored = None
                 log.overrule(state)
                 log_lines.failed(log, task, output)
     if code == CRASHED:
