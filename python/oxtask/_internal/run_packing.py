@@ -1,8 +1,8 @@
 """Runs as flat tuples: what a store keeps of them.
 
 Packed are the fields of the record, the states, and where the result is stored if it is; not what
-the run was given and came to. The tuples hold plain values where they can, so that ten thousand of them are nothing to the garbage
-collector.
+the run was given and came to. The tuples hold plain values where they can, so that ten thousand of
+them are nothing to the garbage collector.
 """
 
 from __future__ import annotations
