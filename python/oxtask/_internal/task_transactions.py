@@ -162,6 +162,7 @@ def _begun(run: Run, log: RunLog[Any], own: Keeping, parameters: dict[str, Any])
         level = getattr(task.cache_policy, "isolation_level", None)
         if level is not None:
             options["isolation_level"] = level
+            options["lock_timeout"] = getattr(task.cache_policy, "lock_timeout", None)
     transaction = (AsyncTransaction if task.isasync else Transaction)(**options)
     parent = _parent_of(run)
     keyed = monotonic_ns()
