@@ -64,7 +64,8 @@ def _collect(code: CodeType, uses: Uses, writes: set[tuple[str, tuple[str, ...]]
 
     stores = False
     found: Chains | None = None
-    name, chain = "", []
+    name = ""
+    chain: list[str] = []
     is_part = False
     for instruction in dis.get_instructions(code):
         is_attribute = instruction.opname in _ATTRIBUTE
