@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from types import SimpleNamespace
 
@@ -108,3 +109,75 @@ def test_arguments_that_do_not_fit_are_an_error():
     """Issue: oxtask.cache.explain"""
     with pytest.raises(ParameterBindError):
         explain(fetch, 1, 2, 3, 4)
+
+
+def stored_under(made, *args):
+    """Return the key under which a run stores its result."""
+    return made(*args, return_state=True).data.metadata.storage_key
+
+
+def test_the_key_of_an_async_function_is_awaited(folder):
+    """P8: as a run has it"""
+
+    async def key_of(context, parameters):
+        await asyncio.sleep(0)
+        return f"{context.task.name} {parameters['x']}"
+
+    @task(cache_key_fn=key_of, result_storage=folder)
+    def double(x):
+        return 2 * x
+
+    found = explain(double, 3)
+    assert found.key == stored_under(double, 3) == "double 3"
+    assert found.parts == {"CacheKeyFnPolicy": "double 3"}
+
+    async def inside():
+        return explain(double, 3)
+
+    assert asyncio.run(inside()) == found
+
+
+@pytest.mark.parametrize("key", [KeyError("page"), 3.5])
+def test_a_function_that_makes_no_key_is_told(key):
+    """P8"""
+
+    def key_of(context, parameters):
+        if isinstance(key, Exception):
+            raise key
+        return key
+
+    found = explain(task(lambda x: x, cache_key_fn=key_of, name="made"), 1)
+    assert found.key is None
+    assert ("KeyError" in found.problem) or ("3.5" in found.problem)
+
+
+def test_a_template_makes_the_key(folder):
+    """A8: whatever the inputs are"""
+
+    @task(result_storage_key="{task_run.task_name}-{parameters[x]}", result_storage=folder)
+    def double(x, log=None):
+        return 2 * x
+
+    found = explain(double, 3, log=threading.Lock())
+    assert found.key == stored_under(double, 3) == "double-3"
+    assert found.parts == {"result_storage_key": double.result_storage_key}
+    assert found.problem is None
+    assert found.difference(explain(double, 3)) == []
+    assert found.difference(explain(double, 4, log=found.values["log"])) == ["input x: 3 / 4"]
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [("{parameters[y]}", "KeyError: 'y'"), ("{task_run.nothing}", "task_run has no field")],
+)
+def test_a_template_that_cannot_be_filled_in_is_told(template, told):
+    """A8"""
+    found = explain(task(lambda x: x, result_storage_key=template, name="made"), 1)
+    assert found.key is None
+    assert told in found.problem
+
+
+def test_a_template_that_names_the_run_is_told():
+    """A8"""
+    made = task(lambda x: x, result_storage_key="{task_run.id}.json", name="made")
+    assert explain(made, 1).key == "<the id of the run itself>.json"

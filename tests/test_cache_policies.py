@@ -50,6 +50,7 @@ def test_a_policy_has_its_fields_in_order():
         "key_storage",
         "isolation_level",
         "lock_manager",
+        "lock_timeout",
     ]
     with pytest.raises(NotImplementedError):
         CachePolicy().compute_key(None, {}, {})

@@ -107,7 +107,7 @@ def test_a_child_that_failed_is_run_anew_when_its_parent_is_tried_again(way, ran
 
 def test_the_names_of_futures_can_be_imported():
     """FU-01"""
-    names = "Future FutureList TaskRunFuture DoneAndNotDoneFutures wait as_completed"
+    names = "Future FutureList TaskRunFuture WrappedFuture DoneAndNotDoneFutures wait as_completed"
     more = "resolve_futures_to_states resolve_futures_to_results"
     for name in [*names.split(), *more.split()]:
         assert name in oxtask.futures.__all__

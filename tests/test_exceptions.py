@@ -62,6 +62,7 @@ OWN_ERRORS = {
     "ResultPersistenceError": (),
     "ResultStoreError": (OSError,),
     "TransactionCommitError": (),
+    "LockTimeoutError": (TimeoutError,),
     "DeadlockError": (RuntimeError,),
     "ForkedProcessError": (RuntimeError,),
     "TooManyStuckTasksError": (RuntimeError,),

@@ -37,6 +37,7 @@ def raising(error):
         (SystemExit(3), "Execution was aborted by Python system exit call."),
         (TerminationSignal(signal.SIGTERM), "Execution was aborted by a termination signal."),
         (Torn("apart"), "Execution was interrupted by an unexpected exception: "),
+        (GeneratorExit("x"), "Execution was interrupted by an unexpected exception: "),
     ],
 )
 def test_a_crash_is_recorded_and_raised_again(ran, lines, way, error, message):
@@ -117,6 +118,67 @@ def test_a_flow_that_is_not_awaited_any_more_leaves_the_run_as_it_is(logs):
 
     asyncio.run(around())
     assert [shown(log) for log in logs] == [["Pending", "Running"]] * 2
+
+
+@pytest.mark.parametrize("kind", ["task", "task in engine", "task generator", "flow generator"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_function_that_raises_what_closes_generators_has_crashed(way, kind, lines):
+    """TE-31, FL-85, LG-14: a GeneratorExit of its own is like any other BaseException"""
+    error, ended = GeneratorExit("x"), []
+
+    def function():
+        raise error
+
+    async def async_function():
+        await asyncio.sleep(0)
+        raise error
+
+    def generator():
+        yield 1
+        raise error
+
+    async def async_generator():
+        yield 1
+        raise error
+
+    async def consume(made):
+        return [item async for item in made()]
+
+    if "generator" in kind:
+        body = async_generator if way == "async" else generator
+    else:
+        body = async_function if way == "async" else function
+    if kind == "task":
+        made = task(body)
+    elif kind.startswith("task"):
+        made = task(body, retries=1, on_running=[lambda *_: ended.append("running")])
+    else:
+        made = flow(body, on_crashed=[lambda *_: ended.append("crashed")])
+
+    def run():
+        if "generator" not in kind:
+            return call(made)
+        return asyncio.run(consume(made)) if way == "async" else list(made())
+
+    with pytest.raises(GeneratorExit) as caught:
+        run()
+    assert caught.value is error
+    crash, finished = lines("ERROR")
+    assert "Crash detected! Execution was interrupted by an unexpected exception: " in crash
+    assert "Finished in state Crashed" in finished
+    assert ended == {"task": [], "flow generator": ["crashed"]}.get(kind, ["running"])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_hook_that_raises_what_closes_generators_does_not_keep_a_flow_from_ending(ran, way):
+    """FL-85, W06"""
+
+    def hook(flow, flow_run, state):
+        raise GeneratorExit("x")
+
+    result = ran(way, lambda attempt: 1, {}, on_running=[hook])
+    assert isinstance(result.error, GeneratorExit)
+    assert result.history[-1] == "Crashed"
 
 
 def test_an_async_flow_needs_no_event_loop_of_asyncio():

@@ -345,3 +345,25 @@ def test_pydantic_is_imported_only_if_it_is_needed():
         assert "pydantic" in sys.modules
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("new", [Point(x=1), {"x": 1}])
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="pydantic.v1 does not know Python 3.14")
+@pytest.mark.filterwarnings("ignore:Mixing V1 models")
+def test_models_of_two_versions_of_pydantic_do_not_go_together(new):
+    """FL-34"""
+    from pydantic import v1
+
+    class Old(v1.BaseModel):
+        x: int
+
+    def main(new, old):
+        return old
+
+    main.__annotations__ = {"new": Point, "old": Old}
+    old = Old(x=1)
+    with pytest.raises(ParameterTypeError, match="'old' are models of pydantic"):
+        flow(main)(new, old)
+    assert flow(main, validate_parameters=False)(new, old) is old
+    main.__annotations__ = {"new": int, "old": Old}
+    assert flow(main)(3, old) is old

@@ -192,6 +192,90 @@ def test_what_a_run_came_to_is_not_kept_for_futures_that_come_later(kind, held):
     assert isinstance(failed.future().result(raise_on_failure=False), FailedRun)
 
 
+@pytest.mark.parametrize("looked", ["before", "after"])
+@pytest.mark.parametrize("way", ["core", "engine", "async", "map", "cached", "body"])
+def test_a_stored_result_is_read_by_the_id_of_its_run(way, looked, pool, home):
+    """U4, FU-13, results.md Y4: whoever made the run, and whenever its id was asked for"""
+
+    async def async_double(x):
+        await asyncio.sleep(0)
+        return [x] * 2
+
+    ids = []
+
+    def double(x):
+        if way == "body":
+            ids.append(TaskRunContext.get().task_run.id)
+        return [x] * 2
+
+    options = {"on_completion": [lambda *_: None]} if way == "engine" else {}
+    made = task(async_double if way == "async" else double, persist_result=True, **options)
+    if way == "cached":
+        made.submit(7).wait()
+    if way == "body":
+        assert made(7) == [7, 7]
+    else:
+        future = made.map([5, 6, 7])[2] if way == "map" else made.submit(7)
+        if looked == "before":
+            assert future.task_run_id
+        future.wait()
+        ids.append(future.task_run_id)
+        del future
+    assert DistributedFuture(ids[0]).result() == [7, 7]
+    assert asyncio.run(DistributedFuture(ids[0]).result_async()) == [7, 7]
+
+
+@both
+def test_a_stored_exception_is_raised_by_the_id_of_its_run(kind, home):
+    """U4"""
+    ids = []
+
+    def fail(x):
+        context = TaskRunContext.get() or FlowRunContext.get()
+        ids.append(getattr(context, "task_run", None) or context.flow_run)
+        raise KeyError("k")
+
+    make = task if kind is DistributedFuture else flow
+    make(fail, persist_result=True, on_failure=[lambda *_: None])(1, return_state=True)
+    with pytest.raises(KeyError, match="k"):
+        kind(ids[0].id).result()
+    assert type(kind(ids[0].id).result(raise_on_failure=False)) is KeyError
+
+
+def test_a_stored_result_of_a_flow_is_read_by_the_id_of_its_run(folder):
+    """U4, FU-13"""
+    main = flow(lambda: {"a": 1}, name="main", persist_result=True, result_storage=folder)
+    state = main(return_state=True)
+    run_id = state.state_details.flow_run_id
+    assert FlowRunFuture(run_id).result() == {"a": 1}
+    kept = get_client(sync_client=True).read_flow_run(run_id).state
+    assert kept.data.storage_key == state.data.metadata.storage_key
+    assert kept.result(_sync=True) == {"a": 1}
+
+
+def test_a_result_that_is_not_there_any_more_is_missing(folder):
+    """U4: and so is one that was rolled back"""
+    ids = []
+
+    @task(persist_result=True, result_storage=folder, on_rollback=[lambda _: None])
+    def store():
+        ids.append(TaskRunContext.get().task_run.id)
+        return 1
+
+    def fail():
+        store()
+        raise KeyError("k")
+
+    task(fail, persist_result=True)(return_state=True)
+    store()
+    assert DistributedFuture(ids[1]).result() == 1
+    for file in folder.iterdir():
+        file.unlink()
+    for run_id in ids:
+        with pytest.raises(MissingResult):
+            DistributedFuture(run_id).result()
+
+
 def test_a_run_that_is_cancelled_raises_that(held, pool):
     """U4: by id, from anywhere"""
     gate = threading.Event()

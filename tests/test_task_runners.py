@@ -316,6 +316,15 @@ def test_the_context_of_a_run_is_the_one_at_its_submission():
         assert value.get() == "three"
 
 
+def test_programs_may_look_at_the_size_of_a_pool():
+    """TR-16"""
+    runner = ThreadPoolTaskRunner(max_workers=3)
+    assert runner._executor is None
+    with runner:
+        assert runner._executor._max_workers == 3
+    assert runner._executor is None
+
+
 # --- runners written in Python ---
 
 

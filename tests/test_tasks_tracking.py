@@ -306,6 +306,31 @@ def test_old_results_are_forgotten(monkeypatch):
     main()
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_old_items_of_a_generator_are_forgotten(monkeypatch, is_async):
+    """TE-99, TE-95"""
+    monkeypatch.setattr(result_links, "MAX_LINKS", 3)
+
+    @task
+    def items():
+        for number in range(20):
+            yield [number]
+
+    @task
+    async def aitems():
+        for number in range(20):
+            yield [number]
+
+    @flow
+    async def main():
+        received = [item async for item in aitems()] if is_async else list(items())
+        known = [get_state_for_result(item) is not None for item in received]
+        assert known == [False] * 17 + [True] * 3
+        assert len(FlowRunContext.get().run_results) == 3
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("in_flow", [False, True])
 def test_a_run_in_a_run_has_a_parent(in_flow):
     """25.7, 25.8, TE-09"""

@@ -223,6 +223,10 @@ class TaskRunFuture:
         """Have `run_history.ended` called when the run ends; ``None`` if it has."""
 
     @property
+    def _cache_key(self) -> str | None:
+        """The key under which the core has stored, or found, the value of the run."""
+
+    @property
     def _sources(self) -> Any:
         """Where the arguments came from, if that was noted."""
 

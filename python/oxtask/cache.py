@@ -19,7 +19,10 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from oxtask._internal.cache_costs import Price, costs_of, price_of
+from oxtask._internal.cache_keys import template_fields, text_of
 from oxtask._internal.keys import key_of
+from oxtask._internal.steps import run_awaitable
+from oxtask._internal.templates import filled
 from oxtask._internal.text import short_repr
 from oxtask.cache_policies import NO_CACHE, CachePolicy, CompoundCachePolicy, Inputs
 from oxtask.exceptions import HashError
@@ -40,10 +43,10 @@ class Explanation:
 
     Attributes:
         task: The name of the task.
-        policy: Its cache policy.
+        policy: Its cache policy; one that makes no keys if a ``result_storage_key`` does.
         key: The key; ``None`` if a run would not be cached.
-        problem: Why there is none, if something cannot be hashed.
-        parts: The key of each member of the policy, by the name of its class.
+        problem: Why there is none, if one cannot be made.
+        parts: The key of each member of the policy, by the name of its class, or the template.
         inputs: The key of each input that takes part, by name; ``None`` for one that cannot be
             hashed.
     """
@@ -142,6 +145,8 @@ def explain(task: Any, *args: Any, **kwargs: Any) -> Explanation:
     from oxtask.utilities.callables import get_call_parameters  # noqa: PLC0415 - start-up time
 
     inputs = get_call_parameters(task.fn, args, kwargs)
+    if task.cache_policy is None and task.result_storage_key is not None:
+        return _of_template(task, inputs)
     policy = NO_CACHE if task.cache_policy is None else task.cache_policy
     flow_run_id, flow_parameters = _flow_run()
     run = SimpleNamespace(id=_OWN_RUN, flow_run_id=flow_run_id)
@@ -152,14 +157,55 @@ def explain(task: Any, *args: Any, **kwargs: Any) -> Explanation:
     for member in members:
         name = type(member).__name__.strip("_")
         try:
-            parts[name] = member.compute_key(context, inputs, flow_parameters)
-        except ValueError as error:
-            parts[name], problem = None, str(error)
-    if problem is None:
+            parts[name] = _made(member.compute_key(context, inputs, flow_parameters))
+        except Exception as error:  # noqa: BLE001 - a run would not be cached, whatever it is
+            parts[name], problem = None, _problem(error)
+    if members == [policy]:
+        key = next(iter(parts.values())) or None
+    elif problem is None:
         key = policy.compute_key(context, inputs, flow_parameters)
     left_out = {name for member in members if isinstance(member, Inputs) for name in member.exclude}
     known = {name: _key(value) for name, value in inputs.items() if name not in left_out}
     return Explanation(task.name, policy, key, problem, parts, known, inputs)
+
+
+def _made(key: Any) -> str | None:
+    """Return what a policy has made as a key, awaited if it is to be awaited."""
+    return text_of(run_awaitable(key) if hasattr(key, "__await__") else key)
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, ValueError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _of_template(task: Any, inputs: dict[str, Any]) -> Explanation:
+    """Explain the key that a ``result_storage_key`` makes; a policy has no say in it."""
+    key = problem = None
+    try:
+        fields = template_fields(inputs, _OwnFields(task, inputs))
+        key = filled(task.result_storage_key, fields) or None
+    except Exception as error:  # noqa: BLE001 - the run would fail with it
+        problem = _problem(error)
+    named = {name: _key(value) for name, value in inputs.items()}
+    parts = {"result_storage_key": task.result_storage_key}
+    return Explanation(task.name, NO_CACHE, key, problem, parts, named, inputs)
+
+
+class _OwnFields:
+    """What a template can say of a run that is not there."""
+
+    def __init__(self, task: Any, inputs: dict[str, Any]) -> None:
+        self.task_name = task.name
+        self.parameters = inputs
+
+    def __getattr__(self, name: str) -> str:
+        from oxtask.runtime import task_run  # noqa: PLC0415 - start-up time
+
+        if name not in task_run.FIELDS:
+            raise KeyError(f"task_run has no field {name!r}; it has {', '.join(task_run.FIELDS)}")
+        return f"<the {name} of the run itself>"
 
 
 def _flow_run() -> tuple[Any, dict[str, Any]]:

@@ -57,11 +57,14 @@ class CachePolicy:
             stored block.
         isolation_level: That of the transactions in which runs read and write the cache.
         lock_manager: What locks keys.
+        lock_timeout: How many seconds a run waits for the lock on its key, before it fails with a
+            `LockTimeoutError`; ``None`` is for good.
     """
 
     key_storage: Path | str | Any | None = None
     isolation_level: Literal["READ_COMMITTED", "SERIALIZABLE"] | Any | None = None
     lock_manager: Any | None = None
+    lock_timeout: float | None = field(default=None, kw_only=True)
 
     @classmethod
     def from_cache_key_fn(
@@ -75,6 +78,8 @@ class CachePolicy:
         key_storage: Path | str | Any | None = None,
         lock_manager: Any | None = None,
         isolation_level: Literal["READ_COMMITTED", "SERIALIZABLE"] | Any | None = None,
+        *,
+        lock_timeout: float | None = None,
     ) -> Self:
         """Return a copy of the policy that works elsewhere; its keys are the same.
 
@@ -82,11 +87,15 @@ class CachePolicy:
             key_storage: See `CachePolicy`; ``None`` for what the policy has.
             lock_manager: The same.
             isolation_level: The same.
+            lock_timeout: The same.
         """
+        from oxtask._internal.lock_waits import check_seconds  # noqa: PLC0415 - start-up time
+
         given = {
             "key_storage": key_storage,
             "lock_manager": lock_manager,
             "isolation_level": isolation_level,
+            "lock_timeout": check_seconds(lock_timeout, "lock_timeout"),
         }
         copy = deepcopy(self)
         for name, value in given.items():
@@ -136,6 +145,7 @@ class CachePolicy:
             key_storage=_either(self, other, "key_storage", "storage locations"),
             isolation_level=_either(self, other, "isolation_level", "isolation levels"),
             lock_manager=_either(self, other, "lock_manager", "lock implementations"),
+            lock_timeout=_either(self, other, "lock_timeout", "lock timeouts"),
         )
 
 

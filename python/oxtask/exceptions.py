@@ -265,6 +265,10 @@ class ResultPersistenceError(OxtaskException):
     """A task run had its result, and it could not be stored; the cause says why."""
 
 
+class LockTimeoutError(OxtaskException, TimeoutError):
+    """A transaction did not get the lock on its key in time: another holder has it."""
+
+
 class TransactionCommitError(OxtaskException):
     """A transaction could not be committed, and was rolled back; the cause says why."""
 

@@ -1,8 +1,8 @@
 """Futures: handles of runs that were submitted.
 
 `Task.submit` returns a `TaskRunFuture`, `Task.map` a `FutureList` of them. Runners written in
-Python return their own subclasses of `Future`. A run that somebody else has begun is reached by its
-id, with a `DistributedFuture` or a `FlowRunFuture`.
+Python return a `WrappedFuture` or their own subclasses of `Future`. A run that somebody else has
+begun is reached by its id, with a `DistributedFuture` or a `FlowRunFuture`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from oxtask._internal.run_futures import DistributedFuture, FlowRunFuture
     from oxtask._internal.run_inputs import RunInput
+    from oxtask._internal.wrapped_futures import WrappedFuture
     from oxtask.states import State
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Future",
     "FutureList",
     "TaskRunFuture",
+    "WrappedFuture",
     "as_completed",
     "resolve_futures_to_results",
     "resolve_futures_to_states",
@@ -369,6 +371,10 @@ def _resolve(expr: Any, replace: Callable[[Any], Any]) -> Any:
 if not TYPE_CHECKING:  # else every name would be there for type checkers
 
     def __getattr__(name: str) -> Any:
+        if name == "WrappedFuture":
+            from oxtask._internal.wrapped_futures import WrappedFuture  # noqa: PLC0415 - as below
+
+            return WrappedFuture
         if name not in {"DistributedFuture", "FlowRunFuture"}:
             msg = f"module {__name__!r} has no attribute {name!r}"
             raise AttributeError(msg)

@@ -168,6 +168,15 @@ class ThreadPoolTaskRunner(TaskRunner[Any]):
         self._max_workers = max_workers
         self._runner: _core.Runner | None = None
 
+    @property
+    def _executor(self) -> Any:
+        """What programs look at that ask a started pool for its size; ``None`` if not started."""
+        if self._runner is None:
+            return None
+        from types import SimpleNamespace  # noqa: PLC0415 - start-up time
+
+        return SimpleNamespace(_max_workers=self._max_workers)
+
     def duplicate(self) -> Self:
         """Return a new runner with the same options, not started."""
         return type(self)(max_workers=self._max_workers)

@@ -114,6 +114,7 @@ def transaction(  # noqa: PLR0917 - the order users know
     logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
     *,
     raise_on_commit_failure: bool = False,
+    lock_timeout: float | None = None,
 ) -> Generator[Transaction, None, None]:
     """Open a transaction for a block of code.
 
@@ -129,9 +130,13 @@ def transaction(  # noqa: PLR0917 - the order users know
         logger: By default that of the run, else ``oxtask.transactions``.
         raise_on_commit_failure: Whether the end of the block raises `TransactionCommitError` if the
             commit failed, instead of a log line alone.
+        lock_timeout: How many seconds to wait for the lock on the key; by default for good.
 
     Yields:
         The transaction.
+
+    Raises:
+        LockTimeoutError: If another holder has the lock for longer.
     """
     options = _options(key, store, isolation_level)
     with Transaction(
@@ -141,6 +146,7 @@ def transaction(  # noqa: PLR0917 - the order users know
         write_on_commit=write_on_commit,
         logger=logger,
         raise_on_commit_failure=raise_on_commit_failure,
+        lock_timeout=lock_timeout,
         **options,
     ) as txn:
         yield txn
@@ -157,6 +163,7 @@ async def atransaction(  # noqa: PLR0917 - the order users know
     logger: logging.Logger | logging.LoggerAdapter[Any] | None = None,
     *,
     raise_on_commit_failure: bool = False,
+    lock_timeout: float | None = None,
 ) -> AsyncGenerator[AsyncTransaction, None]:
     """Open a transaction for a block of async code; arguments as for `transaction`."""
     options = _options(key, store, isolation_level)
@@ -167,6 +174,7 @@ async def atransaction(  # noqa: PLR0917 - the order users know
         write_on_commit=write_on_commit,
         logger=logger,
         raise_on_commit_failure=raise_on_commit_failure,
+        lock_timeout=lock_timeout,
         **options,
     ) as txn:
         yield txn

@@ -107,7 +107,7 @@ pub(crate) fn look(
 ) -> Option<(bool, Option<Missing>)> {
     let spec = &group.work;
     let Some(cache) = &spec.cache else { return Some((spec.rich, None)) };
-    let (outcome, output) = match cache.find(py, group.id(index), spec.shape, input) {
+    let (outcome, output) = match cache.find(py, group.id(index), Some(index), spec.shape, input) {
         Ok(Found::Nothing(missing)) => return Some((false, Some(missing))),
         Ok(Found::Unknown) => return Some((true, None)),
         Ok(Found::Value(value)) => (Outcome::Cached, value.unbind()),

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use oxtask_core::group::Outcome;
+use oxtask_core::sync::Mutex;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -72,6 +73,8 @@ pub(crate) struct Cache {
     keeping: Py<PyAny>,
     flow_run_id: Option<String>,
     flow_parameters: Option<Py<PyDict>>,
+    /// Under which keys the values of the runs are, by index; for those who ask for a run by its id when it has ended.
+    keys: Mutex<Vec<Option<Arc<str>>>>,
 }
 
 /// What there is for a run.
@@ -152,25 +155,43 @@ fn opened<'py>(
         _ => (answer.get_item(2)?.extract()?, answer.get_item(3)?.extract()?),
     };
     let caching = caching.clone_ref(py);
-    Ok(Some(Cache { caching, pack, keeping, flow_run_id, flow_parameters }))
+    let keys = Mutex::new(Vec::new());
+    Ok(Some(Cache { caching, pack, keeping, flow_run_id, flow_parameters, keys }))
 }
 
 impl Cache {
+    /// The key under which the value of a run is, or is to be, stored.
+    pub(crate) fn key_of(&self, index: u32) -> Option<Arc<str>> {
+        self.keys.lock().get(index as usize)?.clone()
+    }
+
+    fn note(&self, index: u32, key: Arc<str>) {
+        let index = index as usize;
+        let mut keys = self.keys.lock();
+        if keys.len() <= index {
+            keys.resize(index + 1, None);
+        }
+        keys[index] = Some(key);
+    }
+
     /// Looks for the value of a run; an error is what tears down whoever asks.
+    ///
+    /// Of a direct call nobody has the index: what is found is its caller's, and nobody sees the run.
     pub(crate) fn find<'py>(
         &self,
         py: Python<'py>,
         run_id: u128,
+        index: Option<u32>,
         shape: Shape,
         input: &Bound<'py, PyAny>,
     ) -> PyResult<Found<'py>> {
-        unless_failed(py, self.search(py, run_id, shape, input), Found::Unknown)
+        unless_failed(py, self.search(py, (run_id, index), shape, input), Found::Unknown)
     }
 
     fn search<'py>(
         &self,
         py: Python<'py>,
-        run_id: u128,
+        (run_id, index): (u128, Option<u32>),
         shape: Shape,
         input: &Bound<'py, PyAny>,
     ) -> PyResult<Found<'py>> {
@@ -187,6 +208,9 @@ impl Cache {
         Ok(match found {
             Some((value, cost)) => {
                 costs.hit(py, cost);
+                if let Some(index) = index {
+                    self.note(index, key.into());
+                }
                 Found::Value(value)
             }
             None => Found::Nothing(Missing { key: key.into(), stamp }),
@@ -203,6 +227,7 @@ impl Cache {
         missing: &Missing,
     ) -> PyResult<Turn<'py>> {
         let (pack, key) = (self.pack.get(), &missing.key);
+        self.note(run.index, Arc::clone(key));
         loop {
             let lead = flights::lead(py, key)?;
             // Whoever led until now has stored the value, unless he failed.

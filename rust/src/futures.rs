@@ -225,6 +225,13 @@ impl TaskRunFuture {
         history::observe(&self.group, self.index)
     }
 
+    /// The key under which the core has stored, or found, the value of the run.
+    #[getter]
+    fn _cache_key(&self) -> Option<String> {
+        let key = self.group.work.cache.as_ref()?.key_of(self.index)?;
+        Some(key.to_string())
+    }
+
     #[getter]
     fn _sources(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         run::sources(py, &self.group, self.index)

@@ -124,7 +124,7 @@ fn call<'py>(
     };
     let mut missing = None;
     if let Some(cache) = &group.work.cache {
-        match cache.find(py, group.id(0), group.work.shape, &input)? {
+        match cache.find(py, group.id(0), None, group.work.shape, &input)? {
             Found::Value(value) => return Ok(Some(value)),
             Found::Nothing(own) => missing = Some(own),
             Found::Unknown => return Ok(None),

@@ -15,6 +15,8 @@ STATE = types.ModuleType("state_of_a_program")
 ROWS = {"rate": 2}
 MATRIX = [[0, 0], [0, 0]]
 SEEN = set()
+GROUPS = {"a": []}
+DEEP = {}
 TOTAL = 0
 
 
@@ -57,6 +59,27 @@ def adds_to_a_set(x):
     return x
 
 
+def adds_to_an_entry_s_list(x):
+    GROUPS["a"].append(x)
+    return x
+
+
+def adds_to_what_may_be_there(x):
+    if x in GROUPS:
+        return len(GROUPS[x])
+    GROUPS.setdefault(x, []).append(x)
+    return [GROUPS[x].extend([x]) for _ in range(2)]
+
+
+def adds_to_a_slice_of_many(x):
+    DEEP[x][0][1:].sort()
+    DEEP[x]["rows"].update(x=x)
+
+
+def adds_to_rows_of_an_attribute(x):
+    TALLY.rows.update(x=x)
+
+
 def counts_in_an_attribute(x):
     TALLY.count += 1
     return x
@@ -96,6 +119,10 @@ WRITERS = [
     removes_entries,
     fills_rows,
     adds_to_a_set,
+    adds_to_an_entry_s_list,
+    adds_to_what_may_be_there,
+    adds_to_a_slice_of_many,
+    adds_to_rows_of_an_attribute,
     counts_in_an_attribute,
     fills_an_attribute,
     counts_in_a_name,
@@ -115,6 +142,8 @@ def changed(monkeypatch):
         "ROWS": {"rate": 3},
         "MATRIX": [[1, 2], []],
         "SEEN": {1},
+        "GROUPS": {"a": [1], 2: [3]},
+        "DEEP": {1: [[2]]},
         "TALLY": tally,
         "TOTAL": 5,
     }
@@ -152,6 +181,46 @@ def test_what_it_only_reads_does_matter(changed):
     changed()
     after = [key(function) for function in (reads, stores_elsewhere, passes_it_on)]
     assert all(one != two for one, two in zip(before, after, strict=True))
+
+
+class Client:
+    """Something with a method of a container, which may well change nothing."""
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def update(self, x):
+        return x * self.rate
+
+
+CLIENTS = {"a": Client(2)}
+
+
+def test_a_method_of_a_part_that_is_no_container_changes_nothing(monkeypatch):
+    """P13"""
+
+    def asks(x):
+        return CLIENTS["a"].update(x)
+
+    before = key(asks)
+    monkeypatch.setitem(globals(), "CLIENTS", {"a": Client(3)})
+    assert key(asks) != before
+
+
+def test_parts_of_what_is_in_another_module_may_be_written_into():
+    """P13"""
+    STATE.groups, STATE.rate = {}, 2
+
+    def count(x):
+        STATE.groups.setdefault(x, []).append(x)
+        STATE.groups[x].append(x)
+        return x * STATE.rate
+
+    before = key(count)
+    count(1)
+    assert key(count) == before
+    STATE.rate = 3
+    assert key(count) != before
 
 
 def test_the_type_of_what_it_writes_into_does_matter(monkeypatch):

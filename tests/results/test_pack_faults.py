@@ -52,6 +52,20 @@ def test_a_process_killed_at_any_operation_leaves_one_of_the_two_values(
     assert outcome["count"] > 5
 
 
+def test_a_process_killed_in_the_commit_of_tasks_leaves_all_their_results_or_none(shim, home):
+    """RELIABILITY E5: three runs, one in the other"""
+    done = subprocess.run(
+        [sys.executable, HERE / "task_faults.py", home],
+        capture_output=True,
+        env={**os.environ, "LD_PRELOAD": str(shim)},
+        timeout=55,
+    )
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    outcome = json.loads(done.stdout)
+    assert outcome["seen"] == ["", "inner middle outer"]
+    assert outcome["count"] > 5
+
+
 @pytest.mark.parametrize("durability", ["default", "durable"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", ["EIO", "ENOSPC", "EDQUOT", "EROFS"])

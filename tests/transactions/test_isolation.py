@@ -9,7 +9,9 @@ import threading
 
 import pytest
 
-from oxtask.exceptions import ConfigurationError
+from oxtask import task
+from oxtask.cache_policies import INPUTS, TASK_SOURCE
+from oxtask.exceptions import ConfigurationError, LockTimeoutError
 from oxtask.locking.filesystem import FileSystemLockManager
 from oxtask.locking.memory import MemoryLockManager
 from oxtask.results import ResultStore
@@ -111,6 +113,82 @@ def test_one_key_twice_in_a_tree_does_not_wait_for_itself(locked, depth):
             is_known, record = again()
     assert (is_known, record.result, locked.read("k").result) == (True, 1, 1)
     assert not locked.is_locked("k")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_who_waits_too_long_for_a_lock_does_not_run(locked, is_async):
+    """results.md W-G13"""
+    ran = []
+    options = {"isolation_level": SERIALIZABLE, "lock_timeout": 0.01}
+
+    def block():
+        with transaction("k", locked, **options):
+            ran.append(1)
+
+    async def ablock():
+        async with atransaction("k", locked, **options):
+            ran.append(1)
+
+    locked.acquire_lock("k", "other")
+    with pytest.raises(LockTimeoutError, match="'k' was not free within"):
+        asyncio.run(ablock()) if is_async else block()
+    assert (ran, get_transaction()) == ([], None)
+    assert locked.is_lock_holder("k", "other")
+    locked.release_lock("k", "other")
+    asyncio.run(ablock()) if is_async else block()
+    assert ran == [1]
+    assert not locked.is_locked("k")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_task_waits_as_long_as_its_policy_says(folder, is_async):
+    """results.md W-G13: the run fails, and may be tried again"""
+    manager, ran = MemoryLockManager(), []
+    policy = INPUTS.configure(isolation_level=SERIALIZABLE, lock_manager=manager, lock_timeout=0.01)
+
+    def body(x):
+        ran.append(x)
+        return x
+
+    async def abody(x):
+        return body(x)
+
+    def run(made):
+        if is_async:
+            return asyncio.run(made(1, return_state=True))
+        return made(1, return_state=True)
+
+    made = task(abody if is_async else body, cache_policy=policy, result_storage=folder)
+    key = INPUTS.compute_key(None, {"x": 1}, {})
+    store = ResultStore(folder, lock_manager=manager)
+    store.acquire_lock(key, "other")
+    state = run(made)
+    assert state.is_failed()
+    with pytest.raises(LockTimeoutError):
+        state.result(_sync=True)
+    released = []
+
+    def release(*_):
+        released.append(store.release_lock(key, "other"))
+        return True
+
+    again = made.with_options(retries=1, retry_condition_fn=release)
+    assert run(again).is_completed()
+    assert (ran, len(released)) == ([1], 1)
+    MemoryLockManager()._reset()
+
+
+def test_lock_timeouts_are_checked_and_added():
+    """results.md W-G13"""
+    for wrong in (-1, float("nan")):
+        with pytest.raises(ValueError, match="'lock_timeout' must not be negative"):
+            INPUTS.configure(lock_timeout=wrong)
+    with pytest.raises(TypeError, match="'lock_timeout' must be seconds"):
+        transaction(lock_timeout="1").__enter__()
+    one, two = INPUTS.configure(lock_timeout=1), TASK_SOURCE.configure(lock_timeout=2)
+    assert (one + TASK_SOURCE).lock_timeout == 1
+    with pytest.raises(ValueError, match="different lock timeouts"):
+        one + two
 
 
 def test_one_of_many_threads_runs_the_body(locked):

@@ -46,13 +46,13 @@ def key_of(
     if policy is None:
         if task.result_storage_key is None:
             return None
-        key = filled(task.result_storage_key, _fields(parameters))
+        key = filled(task.result_storage_key, template_fields(parameters))
     else:
         flow_context = FlowRunContext.get()
         around = {} if flow_context is None else flow_context.parameters or {}
         try:
             found = yield Call(policy.compute_key, (TaskRunContext.get(), parameters, around))
-            key = _text_of(found)
+            key = text_of(found)
         except Exception as error:  # noqa: BLE001 - logged; the run is not cached
             if not _is_expected(task, error):
                 log_lines.key_failed(log, task, error)
@@ -63,7 +63,8 @@ def key_of(
     return key
 
 
-def _text_of(key: Any) -> str | None:
+def text_of(key: Any) -> str | None:
+    """Return what a policy has made as a key."""
     if key is None or isinstance(key, str):
         return key
     if isinstance(key, (int, UUID)) and not isinstance(key, bool):
@@ -80,13 +81,20 @@ def _is_expected(task: TaskMachinery, error: Exception) -> bool:
     return task._policy is NotSet and isinstance(cause, HashError) and cause.is_read_once
 
 
-def _fields(parameters: dict[str, Any]) -> Mapping[str, Any]:
-    """Return what a ``result_storage_key`` can name."""
+def template_fields(parameters: dict[str, Any], task_run: Any = None) -> Mapping[str, Any]:
+    """Return what a ``result_storage_key`` can name.
+
+    Args:
+        parameters: The arguments of the run by name.
+        task_run: What stands for the run; by default the one this code is in.
+    """
     from oxtask import runtime  # noqa: PLC0415 - start-up time
 
-    modules = {
+    modules: dict[str, Any] = {
         name: _Fields(getattr(runtime, name)) for name in ("deployment", "flow_run", "task_run")
     }
+    if task_run is not None:
+        modules["task_run"] = task_run
     package = _Names({"runtime": _Names(modules)})
     return {**modules, "oxtask": package, "prefect": package, "parameters": parameters}
 

@@ -22,7 +22,7 @@ from oxtask._internal import (
 )
 from oxtask._internal.deadlines import BodyTimedOut
 from oxtask._internal.engine import Body, Call, hooks
-from oxtask._internal.interruptions import FlowInterrupted
+from oxtask._internal.interruptions import FlowInterrupted, original
 from oxtask._internal.state import engine_state, is_state
 from oxtask._internal.state_types import StateType
 from oxtask._internal.steps import from_user_code
@@ -180,6 +180,7 @@ def state_of_error(running: FlowRunning, error: BaseException) -> State[Any]:
     )
 
     flow = running.flow
+    error = original(error)
     if isinstance(error, BodyTimedOut) and not running.is_to_be_cancelled:
         running.is_out_of_time = True
         running.error = FlowRunTimeoutError.after(error.seconds)
@@ -220,9 +221,11 @@ def _entered(running: FlowRunning, state: State[Any]) -> Steps:
         yield from hooks(_hooks_for(running, state), flow, running.log)
     except GeneratorExit:
         raise
-    except BaseException as error:  # noqa: BLE001 - the run has ended
+    except BaseException as raised:  # noqa: BLE001 - the run has ended
+        error = original(raised)
         text = f"A hook raised after the run had ended: {type(error).__name__}"
         log_lines.write(running.log, flow, log_lines.DEBUG, text, error)
+        del error  # an exception must not keep itself alive
 
 
 def _hooks_for(running: FlowRunning, state: State[Any]) -> list[Any]:

@@ -51,10 +51,27 @@ def validated(flow: Flow[..., Any], parameters: dict[str, Any]) -> dict[str, Any
         from oxtask.exceptions import ParameterTypeError  # noqa: PLC0415 - start-up time
 
         raise ParameterTypeError.from_validation_error(error) from error
+    except TypeError as error:
+        old = [name for name, hint in _resolved(flow.fn, annotations).items() if _is_of_v1(hint)]
+        if not old:
+            raise
+        from oxtask.exceptions import ParameterTypeError  # noqa: PLC0415 - start-up time
+
+        raise ParameterTypeError(
+            f"The types of {', '.join(map(repr, old))} are models of pydantic.v1, which cannot be "
+            "checked together with others. Make them models of pydantic 2, or give the flow "
+            "`validate_parameters=False`"
+        ) from error
     return {
         name: getattr(valid, f"p_{name}", value) if name in annotations else value
         for name, value in parameters.items()
     }
+
+
+def _is_of_v1(hint: Any) -> bool:
+    return any(
+        kind.__module__.startswith("pydantic.v1") for kind in getattr(hint, "__mro__", ())[1:]
+    )
 
 
 def _annotations(flow: Flow[..., Any]) -> dict[str, Any]:

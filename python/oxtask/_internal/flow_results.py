@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxtask._internal import log_lines
 from oxtask._internal.steps import Work
+from oxtask._internal.stored_links import link_to
 from oxtask.results import ResultRecord
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def keep(running: FlowRunning, state: State[Any]) -> Steps:
         if record.metadata is None:
             record.metadata = store.create_result_record(record.result).metadata
         yield Work(lambda calls: calls.call(store.persist_result_record, record))
+        running.log.stored = link_to(record.metadata)
     except Exception as error:  # noqa: BLE001 - logged; the run has ended
         text = f"The result of the flow run could not be stored: {error}"
         log_lines.write(running.log, running.flow, log_lines.WARNING, text)

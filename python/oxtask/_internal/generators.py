@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from oxtask._internal import engine, run_history
 from oxtask._internal.calls import DirectCall, context_in
 from oxtask._internal.deadlines import awithin, within
+from oxtask._internal.interruptions import RaisedElsewhere
 from oxtask._internal.steps import (
     Body,
     InContext,
@@ -21,6 +22,7 @@ from oxtask._internal.steps import (
     call_nothing,
     call_step,
     drive,
+    throwable,
 )
 
 if TYPE_CHECKING:
@@ -63,13 +65,22 @@ class Production:
 
     def fail(self, error: BaseException) -> None:
         """Tell the steps that the last one raised."""
-        self._advance(self._steps.throw, error)
+        self._advance(self._steps.throw, throwable(error))
 
     def _advance(self, resume: Any, value: Any) -> None:
         try:
             self.step = self.context.run(resume, value)
         except StopIteration as stop:
             self.step, self.answer = None, stop.value
+            return
+        except RaisedElsewhere as raised:
+            escaped = raised.error
+        else:
+            return
+        try:
+            raise escaped
+        finally:
+            del escaped  # an exception must not keep itself alive
 
     def returned(self, value: Any) -> None:
         """Take what the body returned."""

@@ -34,7 +34,10 @@ class FlowInterrupted(Interruption):
 
 
 class RaisedElsewhere(BaseException):
-    """Raised where a body was called in another process: what that came to.
+    """Raised in place of what a body came to in another process, or of a `GeneratorExit`.
+
+    A `GeneratorExit` that is thrown into generators of generators closes them: those inside do not
+    get to see it.
 
     Attributes:
         error: The exception; it has no frames of this process.
@@ -45,3 +48,8 @@ class RaisedElsewhere(BaseException):
         super().__init__(error)
         self.error = error
         self.is_crash = is_crash
+
+
+def original(error: BaseException) -> BaseException:
+    """Return the exception that another one stands for, or the exception itself."""
+    return error.error if isinstance(error, RaisedElsewhere) else error

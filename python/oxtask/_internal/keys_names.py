@@ -6,12 +6,14 @@ from types import CodeType
 from typing import Any, NamedTuple
 
 from oxtask import _core
-from oxtask._internal.keys_writes import STORES, WRITTEN, writes_of
+from oxtask._internal.keys_writes import METHODS, STORES, WRITTEN, writes_of
 
 _MAX_KNOWN = 4_096
 _GLOBAL = {"LOAD_GLOBAL", "LOAD_NAME"}
 _CELL = {"LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"}
 _ATTRIBUTE = {"LOAD_ATTR", "LOAD_METHOD"}
+_SUBSCRIPT = {"BINARY_SUBSCR", "BINARY_SLICE", "BINARY_OP"}
+"""What ``x[y]`` may be, or else the operator of something that is no way to a global."""
 _BIND = {"STORE_GLOBAL", "DELETE_GLOBAL", "STORE_DEREF"}
 
 Chains = dict[str, set[tuple[str, ...]]]
@@ -62,10 +64,16 @@ def _collect(code: CodeType, uses: Uses, writes: set[tuple[str, tuple[str, ...]]
 
     stores = False
     found: Chains | None = None
-    name, chain = "", []
+    name = ""
+    chain: list[str] = []
+    is_part = False
     for instruction in dis.get_instructions(code):
+        is_attribute = instruction.opname in _ATTRIBUTE
+        is_part = instruction.opname in _SUBSCRIPT or (is_part and is_attribute)
+        if is_attribute and (is_part or chain):
+            stores = stores or instruction.argval in METHODS
         if found is not None:
-            if instruction.opname in _ATTRIBUTE:
+            if is_attribute:
                 chain.append(instruction.argval)
                 continue
             found.setdefault(name, set()).add(tuple(chain))

@@ -6,7 +6,8 @@ it produces: what is in there is another thing after each run, and decides no re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, MutableSequence, MutableSet
+from collections.abc import Iterator, Mapping, MutableMapping, MutableSequence, MutableSet
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,8 +18,11 @@ WRITTEN = "="
 """The last part of a way that ends in an assignment or a deletion."""
 STORES = {"STORE_SUBSCR", "STORE_SLICE", "DELETE_SUBSCR", "STORE_ATTR", "DELETE_ATTR"}
 """The instructions without which code assigns to nothing but names."""
+PART = "[]"
+"""The step of a way from a container to what is in it."""
 _CONTAINERS = (MutableMapping, MutableSequence, MutableSet)
-_METHODS = {
+_MOST_PARTS = 100
+METHODS = {
     *("add", "append", "appendleft", "clear", "difference_update", "discard", "extend"),
     *("extendleft", "insert", "intersection_update", "pop", "popitem", "popleft", "remove"),
     *("reverse", "rotate", "setdefault", "sort", "subtract", "symmetric_difference_update"),
@@ -36,11 +40,27 @@ def is_written(value: Any, ways: Ways) -> bool:
     """
     if callable(value):
         return False
-    is_container = isinstance(value, _CONTAINERS)
     return any(
-        way[-1:] == (WRITTEN,) or (is_container and bool(way) and way[0] in _METHODS)
+        way[-1:] == (WRITTEN,) or (way[-1:] and way[-1] in METHODS and _leads(value, way[:-1]))
         for way in ways
     )
+
+
+def _leads(value: Any, steps: tuple[str, ...]) -> bool:
+    """Tell whether steps lead from a value to containers, as far as can be seen."""
+    if not steps:
+        return isinstance(value, _CONTAINERS)
+    step, rest = steps[0], steps[1:]
+    if step != PART:
+        own = getattr(value, "__dict__", {})
+        return step in own and _leads(own[step], rest)
+    if not isinstance(value, _CONTAINERS):
+        return False
+    try:
+        parts = list(islice(value.values() if isinstance(value, Mapping) else value, _MOST_PARTS))
+    except RuntimeError:  # it is written into right now
+        return True
+    return all(_leads(part, rest) for part in parts)
 
 
 def writes_of(code: CodeType) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -60,6 +80,13 @@ def writes_of(code: CodeType) -> Iterator[tuple[str, tuple[str, ...]]]:
                 target = target.value
             if isinstance(target, ast.Name):
                 yield target.id, (*way, WRITTEN)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            target, way = node.func, []
+            while isinstance(target, (ast.Attribute, ast.Subscript)):
+                way.insert(0, target.attr if isinstance(target, ast.Attribute) else PART)
+                target = target.value
+            if isinstance(target, ast.Name) and way[-1] in METHODS:
+                yield target.id, tuple(way)
 
 
 def _definition(code: CodeType) -> AST:

@@ -2,7 +2,7 @@
 
 `oxtask.futures` is where users find them. While a run is under way in this process its future is
 bound to it, and has its result when it ends. Of a run that had ended before, what the history
-kept is known: the state, without what the run returned or raised.
+kept is known: the state, and what the run returned or raised if that was stored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, over
 from oxtask._internal import outcomes, run_ends, run_history, run_queries
 from oxtask._internal.ids import to_uuid
 from oxtask._internal.run_inputs import FlowRunResult, RunInput, TaskRunResult
-from oxtask.exceptions import DeadlockError, ObjectNotFound
+from oxtask._internal.state_results import is_stored, read
+from oxtask.exceptions import DeadlockError, MissingResult, ObjectNotFound
 from oxtask.futures import Future, check_timeout
 from oxtask.states import Pending
 
@@ -150,7 +151,7 @@ class _RunFuture(Future[R_co], Generic[R_co]):
         Raises:
             TimeoutError: If the run has not ended in time.
             MissingResult: If the run completed before this future was made, and its result was not
-                kept.
+                stored, or is not there any more.
             ObjectNotFound: If the run is not known.
             UnfinishedRun: If the run never started because an input did not complete.
             BaseException: What the run failed with; `FailedRun`, `CrashedRun` or `CancelledRun` if
@@ -164,6 +165,10 @@ class _RunFuture(Future[R_co], Generic[R_co]):
     ) -> Any:
         """Do what `result` does without blocking the event loop."""
         await self.wait_async(timeout)
+        if self._final_state is not None and is_stored(self._final_state):
+            import asyncio  # noqa: PLC0415 - start-up time
+
+            return await asyncio.to_thread(self._outcome, timeout, raise_on_failure)
         return self._outcome(timeout, raise_on_failure)
 
     async def aresult(self, timeout: float | None = None, raise_on_failure: bool = True) -> Any:
@@ -174,7 +179,7 @@ class _RunFuture(Future[R_co], Generic[R_co]):
         try:
             if self._final_state is None:
                 raise TimeoutError(f"{self._name()} did not complete within {timeout} seconds")
-            return self._final_state._value(raise_on_failure)
+            return _read(self._final_state)._value(raise_on_failure)
         finally:
             del self  # this frame is in the traceback of the error that the state holds
 
@@ -207,6 +212,24 @@ class _RunFuture(Future[R_co], Generic[R_co]):
     def __repr__(self) -> str:
         state = self.state.name.lower()
         return f"<{type(self).__name__} {state}, {self._kind}_run_id={str(self._id)!r}>"
+
+
+def _read(state: State[R_co]) -> State[R_co]:
+    """Return a state with the result that is stored, if one is.
+
+    Raises:
+        MissingResult: If it is not there any more, or was rolled back.
+    """
+    if not is_stored(state):
+        return state
+    try:
+        return read(state)
+    except (FileNotFoundError, ValueError, KeyError) as error:  # of storages that have no such key
+        if not state.is_completed():
+            return state.model_copy(update={"data": None, "timestamp": state.timestamp})
+        raise MissingResult(
+            f"The result was not kept and is no longer available: {error}"
+        ) from None
 
 
 class DistributedFuture(_RunFuture[R_co], Generic[R_co]):

@@ -113,6 +113,9 @@ def is_over(run: RunLog[Any]) -> bool:
 def ended(future: TaskRunFuture) -> None:
     """Keep what is to be known of a run that has ended; called by the core."""
     run = log_of(future)
+    state, key = run.record.state, future._cache_key
+    if key is not None and run.stored is None and state is not None and state.is_completed():
+        run.stored = key, None, ""
     with suppress(Exception):  # a record that somebody spoilt must not fail the run
         _history.store.put_task_run(run)
     number = number_of(run.record)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from oxtask._internal import log_lines, plan_watch, task_transactions
 from oxtask._internal.deadlines import BodyTimedOut
-from oxtask._internal.interruptions import FlowInterrupted, RaisedElsewhere
+from oxtask._internal.interruptions import FlowInterrupted, RaisedElsewhere, original
 from oxtask._internal.log_lines import MAX_REPR_LENGTH
 from oxtask._internal.run_history import observe
 from oxtask._internal.run_sources import note_sources
@@ -26,6 +26,7 @@ from oxtask._internal.steps import (
     Steps,
     from_user_code,
 )
+from oxtask._internal.stored_links import link_to
 from oxtask._internal.task_runs import (
     CACHED,
     CANCELLED,
@@ -78,7 +79,7 @@ def life(run: Run, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Steps:
     except GeneratorExit:
         raise
     except BaseException as error:  # noqa: BLE001 - what is not the body's own crashes the run
-        return (yield from end(run, CRASHED, error))
+        return (yield from end(run, CRASHED, original(error)))
     finally:
         del run
 
@@ -246,6 +247,8 @@ def conclude(run: Run, code: int, output: Any) -> Steps:
         chosen: Any = output
         kept.stage(log, task, output if code == COMPLETED else unwrap(chosen.data))
     record = None if kept is None else kept.record
+    if record is not None:
+        log.stored = link_to(record.metadata)
     state = final_state(code, output, time.time_ns(), record)
     log.enter(state)
     log.release_slots()
@@ -253,11 +256,12 @@ def conclude(run: Run, code: int, output: Any) -> Steps:
         try:
             error = yield from task_transactions.completed(run, log)
         except BaseException as raised_by_hook:  # noqa: BLE001 - the run has ended; its caller hears
-            log.hook_error = raised_by_hook
+            log.hook_error = original(raised_by_hook)
         else:
             if error is not None:
                 code, output = FAILED, error
                 state = final_state(code, output, time.time_ns())
+                log.stored = None
                 log.overrule(state)
                 log_lines.failed(log, task, output)
     if code == CRASHED:
@@ -268,7 +272,7 @@ def conclude(run: Run, code: int, output: Any) -> Steps:
         elif state.is_failed():
             yield from hooks(task.on_failure_hooks, task, log)
     except BaseException as error:  # noqa: BLE001 - the run has ended; its caller hears, if any
-        log.hook_error = error
+        log.hook_error = original(error)
     log_lines.finished(log, task)
     return code, output
 

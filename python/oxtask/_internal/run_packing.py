@@ -1,8 +1,8 @@
 """Runs as flat tuples: what a store keeps of them.
 
-Packed are the fields of the record and the states, not what the run was given and came to. The
-tuples hold plain values where they can, so that ten thousand of them are nothing to the garbage
-collector.
+Packed are the fields of the record, the states, and where the result is stored if it is; not what
+the run was given and came to. The tuples hold plain values where they can, so that ten thousand of
+them are nothing to the garbage collector.
 """
 
 from __future__ import annotations
@@ -126,6 +126,7 @@ def pack(run: RunLog[Any], kind: type[TaskRun | FlowRun]) -> Packed:
         kind: The class of the record that it is to have when it is unpacked.
     """
     values = _LAYOUT[kind].values(run.record)
+    values.append(run.stored)
     values.append(None if run.tracking is None else tuple(run.tracking))
     values.append(tuple(map(_pack_state, run.history)))
     return tuple(values)
@@ -142,7 +143,12 @@ def unpack(packed: Packed, kind: type[RunT]) -> RunLog[RunT]:
     ids = record._run_ids()
     for state in packed[-1]:
         run.append(_unpack_state(state, *ids))
-    record._state = run.history[-1] if run.history else None
+    state = record._state = run.history[-1] if run.history else None
+    run.stored = packed[-3]
+    if state is not None and run.stored is not None and state.is_final():
+        from oxtask._internal.stored_links import metadata_of  # noqa: PLC0415 - start-up time
+
+        state.data = metadata_of(run.stored)
     return run
 
 

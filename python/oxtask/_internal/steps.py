@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from oxtask._internal.interruptions import RaisedElsewhere
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
     from contextvars import Context
@@ -61,13 +63,20 @@ def drive(steps: Steps, body: Callable[[Body], Any]) -> Any:
             step = resume(value)
         except StopIteration as stop:
             return stop.value
+        except RaisedElsewhere as raised:
+            escaped = raised.error
+            break
         finally:
             value = None  # an exception must not keep itself alive
         try:
             value = body(step) if type(step) is Body else call_step(step)
             resume = steps.send
         except BaseException as error:  # noqa: BLE001 - handed to the steps, which judge
-            resume, value = steps.throw, error
+            resume, value = steps.throw, throwable(error)
+    try:
+        raise escaped
+    finally:
+        del escaped  # an exception must not keep itself alive
 
 
 def call_step(step: Call | Wait | Work) -> Any:
@@ -90,13 +99,35 @@ async def adrive(steps: Steps, body: Callable[[Body], Coroutine[Any, Any, Any]])
             step = resume(value)
         except StopIteration as stop:
             return stop.value
+        except RaisedElsewhere as raised:
+            escaped = raised.error
+            break
         finally:
             value = None
         try:
             value = await (body(step) if type(step) is Body else acall_step(step))
             resume = steps.send
         except BaseException as error:  # noqa: BLE001 - handed to the steps, which judge
-            resume, value = steps.throw, error
+            resume, value = steps.throw, throwable(error)
+    try:
+        raise escaped
+    finally:
+        del escaped  # an exception must not keep itself alive
+
+
+def throwable(error: BaseException) -> BaseException:
+    """Return what to throw into steps, one of which raised.
+
+    A `GeneratorExit` that a body has raised comes as `RaisedElsewhere`. One that closes a coroutine
+    is made anew in each that is closed, and so has no frames of others.
+    """
+    if not isinstance(error, GeneratorExit):
+        return error
+    traceback = error.__traceback__
+    if traceback is None or traceback.tb_next is None:
+        return error
+    error.__traceback__ = from_user_code(traceback)
+    return RaisedElsewhere(error, is_crash=True)
 
 
 async def acall_step(step: Call | Wait | Work) -> Any:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from oxtask._core import Run, TaskRunFuture
     from oxtask._internal.keeping import Keeping
     from oxtask._internal.slots import Lease
+    from oxtask._internal.stored_links import StoredLink
     from oxtask._internal.subflow_tracking import Tracking
     from oxtask._internal.task_machinery import TaskMachinery
     from oxtask._internal.task_transactions import Kept
@@ -70,10 +71,14 @@ class RunLog(Generic[RecordT]):
         keeping: Whether the result is kept, and where, if the attempt has decided that.
         kept: The transaction of the attempt, if it has one.
         slots: What the run holds of concurrency limits, or waits for.
+        stored: Where what the run came to is stored, in plain values; ``None`` if it is not kept.
         tracking: Of a flow run that was called in another, where it belongs there.
     """
 
-    __slots__ = ("history", "hook_error", "keeping", "kept", "record", "slots", "tracking")
+    __slots__ = (
+        *("history", "hook_error", "keeping", "kept", "record", "slots", "stored"),
+        "tracking",
+    )
 
     def __init__(self, record: RecordT) -> None:
         self.record = record
@@ -81,6 +86,7 @@ class RunLog(Generic[RecordT]):
         self.keeping: Keeping | None = None
         self.kept: Kept | None = None
         self.slots: Lease | None = None
+        self.stored: StoredLink | None = None
         self.tracking: Tracking | None = None
         self.history: list[State[Any]] = []
         if record.state is not None:

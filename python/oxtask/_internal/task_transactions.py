@@ -14,6 +14,7 @@ from oxtask._internal import keeping, log_lines
 from oxtask._internal.state import engine_state
 from oxtask._internal.state_types import StateType
 from oxtask._internal.steps import Work
+from oxtask._internal.stored_links import link_to
 from oxtask.exceptions import ResultPersistenceError, ResultStoreError
 from oxtask.settings import get_current_settings
 
@@ -161,6 +162,7 @@ def _begun(run: Run, log: RunLog[Any], own: Keeping, parameters: dict[str, Any])
         level = getattr(task.cache_policy, "isolation_level", None)
         if level is not None:
             options["isolation_level"] = level
+            options["lock_timeout"] = getattr(task.cache_policy, "lock_timeout", None)
     transaction = (AsyncTransaction if task.isasync else Transaction)(**options)
     parent = _parent_of(run)
     keyed = monotonic_ns()
@@ -309,5 +311,6 @@ def keep_error(log: RunLog[Any], task: TaskMachinery, error: Any) -> Steps:
         store = log.keeping.store
         record = store.create_result_record(error)
         yield Work(lambda calls: calls.call(store.persist_result_record, record))
+        log.stored = link_to(record.metadata)
     except Exception as problem:  # noqa: BLE001 - logged; the failure stands
         log_lines.error_not_stored(log, task, problem)

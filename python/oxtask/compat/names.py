@@ -37,6 +37,7 @@ NAMES: dict[str, str] = {
     "prefect.futures.PrefectFuture": "oxtask.futures.Future",
     "prefect.futures.PrefectFutureList": "oxtask.futures.FutureList",
     "prefect.futures.PrefectTaskRunFuture": "oxtask.futures.TaskRunFuture",
+    "prefect.futures.PrefectWrappedFuture": "oxtask.futures.WrappedFuture",
     "prefect.logging.formatters.PrefectFormatter": "oxtask.logging.OxtaskFormatter",
     "prefect.logging.handlers.PrefectConsoleHandler": "oxtask.logging.handlers.ConsoleHandler",
     "prefect.logging.loggers.PrefectLogAdapter": "oxtask.logging.loggers.OxtaskLogAdapter",

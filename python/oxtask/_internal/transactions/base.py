@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from oxtask import _core
 from oxtask._internal import keeping
+from oxtask._internal.lock_waits import check_seconds
 from oxtask._internal.text import short_repr
 from oxtask._internal.transactions import settling
 from oxtask._internal.transactions.current import CURRENT, default_logger, get_transaction
@@ -26,7 +27,7 @@ from oxtask._internal.transactions.kinds import (
     IsolationLevel,
     TransactionState,
 )
-from oxtask.exceptions import ConfigurationError, TransactionCommitError
+from oxtask.exceptions import ConfigurationError, LockTimeoutError, TransactionCommitError
 from oxtask.results import ResultRecord
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class BaseTransaction:
         on_commit_hooks: Called with the transaction when it is committed, in this order.
         on_rollback_hooks: Called with the transaction when it is rolled back, the last one first.
         overwrite: Whether a record that is there does not count.
+        lock_timeout: How many seconds it waits for the lock on its key; ``None`` is for good.
         logger: Where hooks and failures are logged.
         write_on_commit: Whether the value is stored.
         error: Why the commit failed, or ``None``.
@@ -89,6 +91,7 @@ class BaseTransaction:
         logger: Any = None,
         write_on_commit: bool = True,
         raise_on_commit_failure: bool = False,
+        lock_timeout: float | None = None,
     ) -> None:
         self.store: ResultStore | None = store
         self.key: str | None = key
@@ -101,6 +104,7 @@ class BaseTransaction:
         self.on_commit_hooks: list[Callable[[Any], Any]] = list(on_commit_hooks)
         self.on_rollback_hooks: list[Callable[[Any], Any]] = list(on_rollback_hooks)
         self.overwrite: bool = overwrite
+        self.lock_timeout: float | None = check_seconds(lock_timeout, "lock_timeout")
         self.logger: Any = logger
         self.write_on_commit: bool = write_on_commit
         self.error: BaseException | None = None
@@ -315,7 +319,12 @@ class BaseTransaction:
             with ADOPTION:
                 is_held = location in self._tree._locks
             if not is_held:
-                await calls.acquire(store, key, self._holder)
+                if not await calls.acquire(store, key, self._holder, self.lock_timeout):
+                    raise LockTimeoutError(
+                        f"The lock on the key {short_repr(key)} was not free within "
+                        f"{self.lock_timeout:g} seconds: another holder has it. Wait longer with "
+                        "`lock_timeout=...`, or for good with `lock_timeout=None`."
+                    )
                 self._lock = location
                 self._fence = store.fencing_token(key, self._holder)
                 with ADOPTION:

@@ -36,8 +36,11 @@ class Calls(Protocol):
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function that may be a coroutine function or take long."""
 
-    async def acquire(self, store: ResultStore, key: str, holder: str) -> None:
-        """Acquire the lock on a key."""
+    async def acquire(
+        self, store: ResultStore, key: str, holder: str, timeout: float | None
+    ) -> bool:
+        """Acquire the lock on a key; false if that takes longer than ``timeout`` seconds."""
+        ...
 
     async def wait(self, future: Future[None]) -> None:
         """Wait until something is done elsewhere."""
@@ -50,8 +53,10 @@ class _Blocking:
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return settle(function(*arguments))
 
-    async def acquire(self, store: ResultStore, key: str, holder: str) -> None:
-        store.acquire_lock(key, holder)
+    async def acquire(
+        self, store: ResultStore, key: str, holder: str, timeout: float | None
+    ) -> bool:
+        return store.acquire_lock(key, holder, timeout)
 
     async def wait(self, future: Future[None]) -> None:
         future.result()
@@ -69,8 +74,10 @@ class _Awaiting:
         result = await asyncio.to_thread(function, *arguments)
         return await result if inspect.isawaitable(result) else result
 
-    async def acquire(self, store: ResultStore, key: str, holder: str) -> None:
-        await store.aacquire_lock(key, holder)
+    async def acquire(
+        self, store: ResultStore, key: str, holder: str, timeout: float | None
+    ) -> bool:
+        return await store.aacquire_lock(key, holder, timeout)
 
     async def wait(self, future: Future[None]) -> None:
         import asyncio  # noqa: PLC0415 - start-up time
