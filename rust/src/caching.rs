@@ -5,6 +5,7 @@
 //! again and says so.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use oxtask_core::group::Outcome;
@@ -73,8 +74,41 @@ pub(crate) struct Cache {
     keeping: Py<PyAny>,
     flow_run_id: Option<String>,
     flow_parameters: Option<Py<PyDict>>,
-    /// Under which keys the values of the runs are, by index; for those who ask for a run by its id when it has ended.
-    keys: Mutex<Vec<Option<Arc<str>>>>,
+    keys: Mutex<NotedKeys>,
+}
+
+/// Under which keys the values of runs are, by index; for those who ask for a run by its id when it has ended.
+///
+/// Every cached run has one, so it takes no more than its digits do.
+#[derive(Default)]
+struct NotedKeys {
+    /// Thirty-two hexadecimal digits each; zero for none.
+    digits: Vec<u128>,
+    others: HashMap<u32, Arc<str>>,
+}
+
+impl NotedKeys {
+    fn note(&mut self, index: u32, key: &str) {
+        let is_plain =
+            key.len() == 32 && key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let digits = is_plain.then(|| u128::from_str_radix(key, 16).ok()).flatten();
+        let Some(digits) = digits.filter(|&digits| digits != 0) else {
+            self.others.insert(index, key.into());
+            return;
+        };
+        let index = index as usize;
+        if self.digits.len() <= index {
+            self.digits.resize(index + 1, 0);
+        }
+        self.digits[index] = digits;
+    }
+
+    fn get(&self, index: u32) -> Option<String> {
+        match self.digits.get(index as usize) {
+            Some(&digits) if digits != 0 => Some(format!("{digits:032x}")),
+            _ => self.others.get(&index).map(ToString::to_string),
+        }
+    }
 }
 
 /// What there is for a run.
@@ -155,23 +189,14 @@ fn opened<'py>(
         _ => (answer.get_item(2)?.extract()?, answer.get_item(3)?.extract()?),
     };
     let caching = caching.clone_ref(py);
-    let keys = Mutex::new(Vec::new());
+    let keys = Mutex::default();
     Ok(Some(Cache { caching, pack, keeping, flow_run_id, flow_parameters, keys }))
 }
 
 impl Cache {
     /// The key under which the value of a run is, or is to be, stored.
-    pub(crate) fn key_of(&self, index: u32) -> Option<Arc<str>> {
-        self.keys.lock().get(index as usize)?.clone()
-    }
-
-    fn note(&self, index: u32, key: Arc<str>) {
-        let index = index as usize;
-        let mut keys = self.keys.lock();
-        if keys.len() <= index {
-            keys.resize(index + 1, None);
-        }
-        keys[index] = Some(key);
+    pub(crate) fn key_of(&self, index: u32) -> Option<String> {
+        self.keys.lock().get(index)
     }
 
     /// Looks for the value of a run; an error is what tears down whoever asks.
@@ -209,7 +234,7 @@ impl Cache {
             Some((value, cost)) => {
                 costs.hit(py, cost);
                 if let Some(index) = index {
-                    self.note(index, key.into());
+                    self.keys.lock().note(index, &key);
                 }
                 Found::Value(value)
             }
@@ -227,7 +252,7 @@ impl Cache {
         missing: &Missing,
     ) -> PyResult<Turn<'py>> {
         let (pack, key) = (self.pack.get(), &missing.key);
-        self.note(run.index, Arc::clone(key));
+        self.keys.lock().note(run.index, key);
         loop {
             let lead = flights::lead(py, key)?;
             // Whoever led until now has stored the value, unless he failed.

@@ -228,8 +228,7 @@ impl TaskRunFuture {
     /// The key under which the core has stored, or found, the value of the run.
     #[getter]
     fn _cache_key(&self) -> Option<String> {
-        let key = self.group.work.cache.as_ref()?.key_of(self.index)?;
-        Some(key.to_string())
+        self.group.work.cache.as_ref()?.key_of(self.index)
     }
 
     #[getter]
