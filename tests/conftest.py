@@ -7,7 +7,12 @@ import logging
 import os
 import tempfile
 
+import hypothesis
 import pytest
+
+# The machine may be busy: what takes too long is up to the timeout of each test.
+hypothesis.settings.register_profile("oxtask", deadline=None)
+hypothesis.settings.load_profile("oxtask")
 
 # Nothing that tests store may be in the home of whoever runs them, nor come from there.
 _HOME = tempfile.TemporaryDirectory(prefix="oxtask-tests-")

@@ -362,7 +362,7 @@ def test_a_run_that_did_not_complete_has_no_result_to_resolve_to():
 # --- all together ---
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.permutations(range(6)), st.sets(st.integers(0, 5)), st.integers(0, 6))
 def test_any_order_of_ends_is_told_as_it_was(order, bad, opened):
     """FU-08, FU-09, FU-10"""

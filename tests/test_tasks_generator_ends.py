@@ -205,19 +205,19 @@ def test_only_the_time_of_the_producer_counts(is_async):
 def test_a_producer_that_takes_too_long_is_timed_out(is_async):
     """27.9, TE-94: all its items together"""
 
-    @task(timeout_seconds=0.1)
+    @task(timeout_seconds=0.6)
     def items():
         note()
         yield 1
-        time.sleep(0.08)
+        time.sleep(0.3)
         yield 2
         time.sleep(20)
 
-    @task(timeout_seconds=0.1)
+    @task(timeout_seconds=0.6)
     async def aitems():
         note()
         yield 1
-        await asyncio.sleep(0.08)
+        await asyncio.sleep(0.3)
         yield 2
         await asyncio.sleep(20)
 

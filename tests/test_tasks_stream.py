@@ -55,7 +55,7 @@ async def collect(stream):
     return [item async for item in stream]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     count=st.integers(0, 600),
     window=st.none() | st.integers(1, 40) | st.integers(250, 260),
@@ -70,7 +70,7 @@ def test_every_item_has_one_result(count, window, ordered, kind):
     assert (results if ordered else sorted(results)) == expected
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     futures=st.lists(st.booleans(), max_size=80), window=st.integers(1, 9), ordered=st.booleans()
 )

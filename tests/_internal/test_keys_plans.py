@@ -123,7 +123,7 @@ def calls(draw):
     return function, tuple(args), kwargs
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(calls(), POLICIES)
 def test_a_key_is_that_of_the_policy(call, policy):
     """K2, P11, P13, P17, P18, P25"""

@@ -461,7 +461,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(values, values)
 def test_any_value_comes_back_equal_and_untouched_ones_identical(one, two):
     """N5, 21.5"""

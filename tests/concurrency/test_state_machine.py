@@ -279,7 +279,6 @@ def settled(machine, **options):
     case.__doc__ = "A3"
     case.settings = settings(
         stateful_step_count=50,
-        deadline=None,
         print_blob=True,
         suppress_health_check=list(HealthCheck),
         **options,

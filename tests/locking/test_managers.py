@@ -173,7 +173,7 @@ KEYS = st.text() | st.sampled_from(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(keys=st.sets(KEYS, min_size=2, max_size=5))
 def test_any_text_is_a_key_and_no_two_keys_share_a_lock(keys, tmp_path_factory):
     """results.md W-G3, W-G4, RELIABILITY E8, Z10"""

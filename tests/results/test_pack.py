@@ -75,7 +75,7 @@ def store():
     return ResultStore()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(plain)
 def test_a_plain_value_is_what_a_pickle_of_it_would_be(value):
     """results.md 10"""

@@ -77,21 +77,21 @@ def canonical(value):
     return kind, repr(value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(VALUES, VALUES)
 def test_keys_are_equal_exactly_where_values_are(one, two):
     """Issue: hypothesis"""
     assert (key(one) == key(two)) == (canonical(one) == canonical(two))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(VALUES)
 def test_copies_have_the_same_key(value):
     """Issue: hypothesis; W-H10"""
     assert key(value) == key(copy.deepcopy(value)) == key(pickle.loads(pickle.dumps(value)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.dictionaries(HASHABLE, ATOMS, max_size=25), st.randoms(use_true_random=False))
 def test_the_order_of_dicts_and_sets_does_not_matter(value, random):
     """W-H7"""
@@ -101,7 +101,7 @@ def test_the_order_of_dicts_and_sets_does_not_matter(value, random):
     assert key({name for name, _ in items}) == key(set(value))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(VALUES, min_size=1, max_size=5), st.data())
 def test_any_change_of_a_part_changes_the_key(values, data):
     """Issue: hypothesis"""
@@ -113,7 +113,7 @@ def test_any_change_of_a_part_changes_the_key(values, data):
     assert (key({"a": changed}) == key({"a": values})) == same
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ARRAYS, ARRAYS)
 def test_arrays_have_equal_keys_exactly_where_they_are_equal(one, two):
     """Issue: hypothesis; 2.3"""
