@@ -272,6 +272,26 @@ def test_a_source_may_use_the_runner():
     assert list(double.stream(source(), window=4)) == [4 * number for number in range(30)]
 
 
+def test_an_async_source_that_is_cancelled_does_not_look_as_if_it_were_over():
+    """tasks.md 27"""
+
+    async def source():
+        yield 1
+        raise asyncio.CancelledError("by the source")
+
+    async def read():
+        received = []
+        with ThreadPoolTaskRunner(max_workers=1):
+            try:
+                async for item in double.stream(source()):
+                    received.append(item)
+            except asyncio.CancelledError:
+                received.append("cancelled")
+        return received
+
+    assert asyncio.run(read()) == [2, "cancelled"]
+
+
 @pytest.mark.parametrize("window", [1, 5, None])
 @pytest.mark.parametrize("ordered", [True, False])
 def test_async_iterables_give_async_iterators(window, ordered):

@@ -149,6 +149,10 @@ class AsyncStream(Generic[R]):
             count = self._pulled
             note(error, f"raised by the iterable at item {count}; {count} items came before it")
             self._error = error
+        except asyncio.CancelledError as error:
+            if not self._is_over:  # else it is `aclose` that cancels
+                self._error = error
+            raise
         finally:
             self._is_over = True
             changed.set()
