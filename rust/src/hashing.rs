@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `walk` | the walk: built-in values, cycles, what is met again |
 //! | `containers` | the walk through lists, tuples, dicts and sets |
+//! | `records` | small dicts whose keys were met before |
 //! | `objects` | the walk through everything else |
 //! | `plans` | how values of other types are taken apart, judged by Python once per type |
 //! | `buffers` | arrays of any order and stride, hashed where they lie |
@@ -13,6 +14,7 @@ mod buffers;
 mod containers;
 mod objects;
 mod plans;
+mod records;
 mod refusal;
 mod walk;
 

@@ -21,15 +21,17 @@ impl<'py, H: Hasher> Walk<'py, H> {
         let mut frame = self.encoder.open(Tag::List, count.unsigned_abs());
         let mut index = 0;
         while index < count.min(size()) {
-            // SAFETY: the index is within the list, and no Python code runs.
-            let ints = unsafe { self.ints(list, &mut frame, index) };
-            if ints > 0 {
-                index += ints;
-                continue;
-            }
-            // SAFETY: as above; the item is borrowed for `atom` only, and owned before Python code can run.
+            // SAFETY: the index is within the list; the item is borrowed for `atom` only, and owned before Python code
+            // can run.
             unsafe {
                 let item = ffi::PyList_GET_ITEM(list.as_ptr(), index);
+                if ptr::eq(ffi::Py_TYPE(item), &raw const ffi::PyLong_Type) {
+                    let ints = self.ints(list, &mut frame, index);
+                    if ints > 0 {
+                        index += ints;
+                        continue;
+                    }
+                }
                 if !self.atom(item) {
                     let item = Bound::from_borrowed_ptr(self.py, item);
                     self.other(&item).map_err(|e| e.inside(|| format!("[{index}]")))?;
@@ -137,7 +139,7 @@ impl<'py, H: Hasher> Walk<'py, H> {
             let start = self.encoder.mark();
             unsafe {
                 let key_done = self.atom(key);
-                if !key_done || !self.atom(item) {
+                if !key_done || is_left_out.is_some() || !self.atom(item) {
                     let key = Bound::from_borrowed_ptr(self.py, key);
                     let item = Bound::from_borrowed_ptr(self.py, item);
                     if !key_done {
@@ -147,12 +149,9 @@ impl<'py, H: Hasher> Walk<'py, H> {
                         self.encoder.forget(start);
                         continue;
                     }
-                    self.value(&item).map_err(|e| e.inside(|| step(&key)))?;
-                } else if let Some(is_left_out) = is_left_out
-                    && is_left_out(&Bound::from_borrowed_ptr(self.py, key))
-                {
-                    self.encoder.forget(start);
-                    continue;
+                    let is_no_atom = key_done && is_left_out.is_none();
+                    let encoded = if is_no_atom { self.other(&item) } else { self.value(&item) };
+                    encoded.map_err(|e| e.inside(|| step(&key)))?;
                 }
             }
             self.encoder.member(frame, start);

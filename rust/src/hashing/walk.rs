@@ -12,6 +12,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
+use super::records::Shape;
 use super::refusal::{Refused, attribute_of, item_of};
 use super::{DETACHED, blob_digest};
 use crate::boundary::Enter;
@@ -30,11 +31,20 @@ pub(crate) struct Walk<'py, H: Hasher> {
     outermost: usize,
     /// What large parts were encoded as, by address; they are kept alive.
     seen: HashMap<usize, (Py<PyAny>, Vec<u8>)>,
+    /// The keys of the last records.
+    pub(super) shape: Shape<'py>,
 }
 
 impl<'py, H: Hasher> Walk<'py, H> {
     pub(crate) fn new(py: Python<'py>, encoder: Encoder<H>) -> Self {
-        Self { py, encoder, ancestors: Vec::new(), outermost: usize::MAX, seen: HashMap::new() }
+        Self {
+            py,
+            encoder,
+            ancestors: Vec::new(),
+            outermost: usize::MAX,
+            seen: HashMap::new(),
+            shape: Shape::default(),
+        }
     }
 
     pub(crate) fn into_encoder(self) -> Encoder<H> {
@@ -119,10 +129,12 @@ impl<'py, H: Hasher> Walk<'py, H> {
         if is(&raw const ffi::PyList_Type) {
             self.container(value, Self::list)
         } else if is(&raw const ffi::PyDict_Type) {
-            self.container(value, |walk, value| {
-                // SAFETY (all casts in this function): the exact type was compared.
-                walk.dict(Tag::Dict, unsafe { value.cast_unchecked() }, item_of)
-            })
+            // SAFETY (all casts in this function): the exact type was compared.
+            let dict = unsafe { value.cast_unchecked() };
+            if self.ancestors.len() < MAX_DEPTH && self.record(dict) {
+                return Ok(());
+            }
+            self.container(value, |walk, _| walk.dict(Tag::Dict, dict, item_of))
         } else if is(&raw const ffi::PyTuple_Type) {
             self.container(value, |walk, value| {
                 walk.tuple(unsafe { value.cast_unchecked::<PyTuple>() })
@@ -258,6 +270,7 @@ impl<'py, H: Hasher> Walk<'py, H> {
         let mut frame = self.encoder.open(Tag::Object, parts.len());
         for (index, part) in parts.iter_borrowed().enumerate() {
             match part.cast_exact::<PyDict>() {
+                Ok(attributes) if index == 1 && self.record(&attributes) => Ok(()),
                 Ok(attributes) if index == 1 => self.dict(Tag::Dict, &attributes, attribute_of),
                 _ => self.value(&part),
             }?;

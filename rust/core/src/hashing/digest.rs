@@ -21,6 +21,9 @@ pub trait Hasher: Debug {
 
     fn digest(bytes: &[u8]) -> Self::Digest;
 
+    /// The highest bits of a digest, by which it is ordered first.
+    fn high(digest: &Self::Digest) -> u8;
+
     /// Appends a digest to what is being encoded.
     fn put(digest: Self::Digest, out: &mut Vec<u8>);
 
@@ -39,6 +42,11 @@ impl Hasher for Xxh3 {
     fn digest(bytes: &[u8]) -> u128 {
         // The same function twice: the first is fast on short inputs, the second asks the processor what it can do.
         if bytes.len() < LONG { xxh3_128(bytes) } else { twox_hash::XxHash3_128::oneshot(bytes) }
+    }
+
+    #[inline]
+    fn high(digest: &u128) -> u8 {
+        digest.to_be_bytes()[0]
     }
 
     #[inline]
@@ -66,6 +74,10 @@ impl Hasher for Blake3 {
 
     fn digest(bytes: &[u8]) -> [u8; 32] {
         *blake3::hash(bytes).as_bytes()
+    }
+
+    fn high(digest: &[u8; 32]) -> u8 {
+        digest[0]
     }
 
     fn put(digest: [u8; 32], out: &mut Vec<u8>) {

@@ -1,17 +1,19 @@
 //! What bytes a value becomes.
 
 use super::digest::{Hasher, LEAF};
-use super::{SCHEMA, digest, floats::Elements};
+use super::{SCHEMA, digest, floats::Elements, order};
 
 /// The longest payload that stands in the encoding itself, in bytes; a longer one is replaced by its digest.
 pub const INLINE: usize = 1_024;
-/// The longest payload that is copied in pieces.
-const SHORT: usize = 16;
+/// The longest payload that is put together in a register, with its tag and length.
+const SHORT: usize = 14;
+/// What is known to be encoded before is copied in pieces of so many bytes.
+const PIECE: usize = 32;
 /// So many members of a sequence at a time are replaced by the digest of their encodings.
 pub const SEGMENT: u32 = 4_096;
 /// Unordered containers of at most so many members hold their encodings in order; larger ones their digests, which are
 /// sorted faster.
-const FEW: usize = 16;
+pub const FEW: usize = 16;
 /// Marks the tag of a payload that is replaced by its digest.
 const DIGESTED: u8 = 0x80;
 
@@ -164,31 +166,29 @@ impl<H: Hasher> Encoder<H> {
         self.bytes.extend_from_slice(payload);
     }
 
-    /// A value of few bytes, as are most names: copied in pieces of fixed length, for which nothing is called.
+    /// A value of few bytes, as are most names: put together in a register, for which nothing is called.
     #[inline]
-    #[allow(clippy::cast_possible_truncation)] // it is short
     fn short(&mut self, tag: Tag, payload: &[u8]) {
         let count = payload.len();
-        let mut bytes = [0; 2 + SHORT];
-        bytes[0] = tag as u8;
-        bytes[1] = count as u8;
-        let place = &mut bytes[2..];
-        // The pieces overlap unless they fill the place.
-        if let (Some(first), Some(last)) = (payload.first_chunk::<8>(), payload.last_chunk::<8>()) {
-            place[..8].copy_from_slice(first);
-            place[count - 8..count].copy_from_slice(last);
-        } else if let (Some(first), Some(last)) =
-            (payload.first_chunk::<4>(), payload.last_chunk::<4>())
+        // The pieces overlap unless they fill the place; where they do, they are the same.
+        let payload = if let (Some(first), Some(last)) =
+            (payload.first_chunk(), payload.last_chunk())
         {
-            place[..4].copy_from_slice(first);
-            place[count - 4..count].copy_from_slice(last);
+            let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+            u128::from(first) | u128::from(last) << (8 * (count - 8))
+        } else if let (Some(first), Some(last)) = (payload.first_chunk(), payload.last_chunk()) {
+            let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+            u128::from(u64::from(first) | u64::from(last) << (8 * (count - 4)))
         } else if let (Some(first), Some(last)) = (payload.first(), payload.last()) {
-            place[0] = *first;
-            place[count / 2] = payload[count / 2];
-            place[count - 1] = *last;
-        }
-        self.bytes.extend_from_slice(&bytes);
-        self.bytes.truncate(self.bytes.len() - (SHORT - count));
+            let middle = u32::from(payload[count / 2]) << (8 * (count / 2));
+            u128::from(u32::from(*first) | middle | u32::from(*last) << (8 * (count - 1)))
+        } else {
+            0
+        };
+        let all = payload << 16 | (count as u128) << 8 | tag as u128;
+        let end = self.bytes.len() + 2 + count;
+        self.bytes.extend_from_slice(&all.to_le_bytes());
+        self.bytes.truncate(end);
     }
 
     /// A value of more than [`INLINE`] bytes, hashed by the caller with [`digest::leaf_digest`].
@@ -232,6 +232,9 @@ impl<H: Hasher> Encoder<H> {
         let body = self.bytes.len();
         let few = count <= FEW;
         let base = if few { self.starts.len() } else { self.members.len() };
+        if !few && matches!(tag, Tag::Dict | Tag::Set | Tag::FrozenSet) {
+            self.members.reserve(order::room_for(count));
+        }
         Frame { tag: place, body, segment: body, members: 0, base, few, sorted: true }
     }
 
@@ -305,9 +308,8 @@ impl<H: Hasher> Encoder<H> {
             }
             self.starts.truncate(frame.base);
         } else {
-            let members = &mut self.members[frame.base..];
-            members.sort_unstable();
-            for member in members {
+            order::sort::<H>(&mut self.members, frame.base);
+            for member in &self.members[frame.base..] {
                 H::put(*member, &mut self.bytes);
             }
             self.members.truncate(frame.base);
@@ -360,6 +362,19 @@ impl<H: Hasher> Encoder<H> {
     /// Encodes what [`since`](Self::since) gave.
     pub fn again(&mut self, encoded: &[u8]) {
         self.bytes.extend_from_slice(encoded);
+    }
+
+    /// Encodes the first `count` bytes of what [`since`](Self::since) gave: a piece at once if there is so much.
+    #[inline]
+    pub fn again_first(&mut self, encoded: &[u8], count: usize) {
+        match encoded.first_chunk::<PIECE>() {
+            Some(piece) if count <= PIECE => {
+                let end = self.bytes.len() + count;
+                self.bytes.extend_from_slice(piece);
+                self.bytes.truncate(end);
+            }
+            _ => self.bytes.extend_from_slice(&encoded[..count]),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! | `digest` | the two hash functions, and digests of large blobs in leaves |
 //! | `encoder` | the encoding: what bytes a value becomes |
 //! | `floats` | one NaN for all NaNs |
+//! | `order` | digests in order |
 //!
 //! A value is encoded as a [`Tag`] and a payload of known length, so no encoding is the beginning of another, and
 //! two values have the same bytes only if they are of the same type and equal. What is unordered (sets, dicts) stands
@@ -19,9 +20,10 @@
 mod digest;
 mod encoder;
 mod floats;
+mod order;
 
 pub use digest::{Blake3, Hasher, LEAF, Xxh3, blob, leaf_count, leaf_digest, of_leaves};
-pub use encoder::{Buffers, Encoder, Frame, INLINE, SEGMENT, Tag};
+pub use encoder::{Buffers, Encoder, FEW, Frame, INLINE, SEGMENT, Tag};
 pub use floats::{Elements, quiet};
 
 /// The version of the encoding.
