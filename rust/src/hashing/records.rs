@@ -5,7 +5,7 @@
 
 use std::ptr;
 
-use oxtask_core::hashing::{FEW, Hasher, Tag};
+use oxtask_core::hashing::{FEW, Hasher, INLINE, PIECE, Tag};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -17,8 +17,8 @@ pub(super) struct Shape<'py> {
     /// In the order of the dicts. They are held, so no other object has the address of one.
     keys: Vec<Bound<'py, PyAny>>,
     /// In the order of their encodings.
-    places: Vec<Place>,
-    /// The encodings.
+    places: [Place; FEW],
+    /// How the encoding of a record begins, and the encodings of its keys.
     encoded: Vec<u8>,
     /// Whether a record had these keys since they are known.
     is_met: bool,
@@ -29,18 +29,17 @@ pub(super) struct Shape<'py> {
 }
 
 /// A key.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Place {
     /// Which one of the dict.
     index: usize,
-    /// Where its encoding begins, and its length.
-    start: usize,
+    /// Of its encoding.
     length: usize,
 }
 
 impl Default for Shape<'_> {
     fn default() -> Self {
-        let (keys, places, encoded) = (Vec::new(), Vec::new(), Vec::new());
+        let (keys, places, encoded) = (Vec::new(), <[Place; FEW]>::default(), Vec::new());
         let (other, hopeless) = (ptr::null_mut(), ptr::null_mut());
         Self { keys, places, encoded, is_met: false, other, hopeless }
     }
@@ -51,12 +50,15 @@ impl<'py, H: Hasher> Walk<'py, H> {
     #[inline]
     pub(super) fn record(&mut self, dict: &Bound<'py, PyDict>) -> bool {
         let count = dict.len();
-        let mut values = [ptr::null_mut(); FEW];
         if count == 0 || count > FEW {
             return false;
         }
+        if count != self.shape.keys.len() {
+            return self.unknown_record(dict);
+        }
+        let mut values = [ptr::null_mut(); FEW];
         let (mut place, mut key) = (0, ptr::null_mut());
-        for (index, value) in values.iter_mut().enumerate().take(count) {
+        for (known, value) in self.shape.keys.iter().zip(&mut values) {
             // SAFETY: an exact dict, which nothing changes: no Python code runs in this function. Known keys are alive,
             // and what has the address of one is that one.
             let is_next = unsafe {
@@ -65,22 +67,22 @@ impl<'py, H: Hasher> Walk<'py, H> {
             if is_next == 0 {
                 return false;
             }
-            if count != self.shape.keys.len() || !ptr::eq(key, self.shape.keys[index].as_ptr()) {
+            if !ptr::eq(key, known.as_ptr()) {
                 return self.unknown_record(dict);
             }
         }
         let start = self.encoder.mark();
-        let frame = self.encoder.open(Tag::Dict, count);
+        let mut first = 0;
         for number in 0..count {
-            let Place { index, start: first, length } = self.shape.places[number];
+            let Place { index, length } = self.shape.places[number];
             self.encoder.again_first(&self.shape.encoded[first..], length);
+            first += length;
             // SAFETY: the dict holds its values, and has not changed.
-            if !unsafe { self.atom(values[index]) } {
+            if !unsafe { self.atom(values[index % FEW]) } {
                 return self.no_record(start);
             }
         }
-        self.encoder.close(frame);
-        if self.encoder.is_digested(start) {
+        if self.encoder.mark() - start > INLINE {
             // What is large is worth being looked for among what was met before.
             return self.no_record(start);
         }
@@ -127,17 +129,17 @@ impl<'py, H: Hasher> Walk<'py, H> {
     /// Gets to know the keys of a dict; false if they are not all text.
     fn learn(&mut self, dict: &Bound<'py, PyDict>) -> bool {
         let start = self.encoder.mark();
+        let frame = self.encoder.open(Tag::Dict, dict.len());
+        let body = self.encoder.mark();
         let (mut place, mut key) = (0, ptr::null_mut());
-        let shape = &mut self.shape;
-        shape.keys.clear();
-        shape.places.clear();
-        shape.is_met = false;
+        let mut ends = [body; FEW];
+        self.shape.keys.clear();
+        self.shape.is_met = false;
         // SAFETY: an exact dict, which nothing changes: no Python code runs in this function.
         while unsafe {
             ffi::PyDict_Next(dict.as_ptr(), &raw mut place, &raw mut key, ptr::null_mut())
         } != 0
         {
-            let (index, first) = (self.shape.keys.len(), self.encoder.mark() - start);
             // SAFETY: a key that the dict holds.
             let key = unsafe { Bound::from_borrowed_ptr(self.py, key) };
             // Two texts are different if their encodings are. SAFETY: the key is alive.
@@ -145,17 +147,30 @@ impl<'py, H: Hasher> Walk<'py, H> {
                 self.encoder.forget(start);
                 return false;
             }
-            let length = self.encoder.mark() - start - first;
+            ends[self.shape.keys.len()] = self.encoder.mark();
             self.shape.keys.push(key);
-            self.shape.places.push(Place { index, start: first, length });
         }
-        let Shape { places, encoded, .. } = &mut self.shape;
+        let bytes = self.encoder.since(start);
+        let Shape { keys, places, encoded, .. } = &mut self.shape;
+        let mut sorted = [(&bytes[..0], 0); FEW];
+        let sorted = &mut sorted[..keys.len()];
+        let mut first = body;
+        for (index, (key, &end)) in sorted.iter_mut().zip(&ends).enumerate() {
+            *key = (&bytes[first - start..end - start], index);
+            first = end;
+        }
+        sorted.sort_unstable();
         encoded.clear();
-        encoded.extend_from_slice(self.encoder.since(start));
-        let key = |place: &Place| &encoded[place.start..place.start + place.length];
-        places.sort_unstable_by(|one, two| key(one).cmp(key(two)));
+        encoded.extend_from_slice(&bytes[..body - start]);
+        let mut before = 0;
+        for (place, (key, index)) in places.iter_mut().zip(&*sorted) {
+            encoded.extend_from_slice(key);
+            *place = Place { index: *index, length: encoded.len() - before };
+            before = encoded.len();
+        }
         // A key is copied with what stands behind it.
-        encoded.resize(encoded.len() + 32, 0);
+        encoded.resize(encoded.len() + PIECE, 0);
+        self.encoder.close(frame);
         self.encoder.forget(start);
         true
     }

@@ -8,7 +8,7 @@ pub const INLINE: usize = 1_024;
 /// The longest payload that is put together in a register, with its tag and length.
 const SHORT: usize = 14;
 /// What is known to be encoded before is copied in pieces of so many bytes.
-const PIECE: usize = 32;
+pub const PIECE: usize = 32;
 /// So many members of a sequence at a time are replaced by the digest of their encodings.
 pub const SEGMENT: u32 = 4_096;
 /// Unordered containers of at most so many members hold their encodings in order; larger ones their digests, which are
@@ -63,8 +63,9 @@ pub struct Frame {
     body: usize,
     segment: usize,
     members: u32,
-    /// Where the members of this container begin in the encoder's lists.
+    /// Where the members of this container begin in the encoder's lists: the encodings, and the digests.
     base: usize,
+    digests: usize,
     few: bool,
     /// Whether the members of an unordered container came in the order of their encodings.
     sorted: bool,
@@ -76,7 +77,7 @@ pub struct Encoder<H: Hasher> {
     bytes: Vec<u8>,
     /// The digests of members of the large unordered containers that are open.
     members: Vec<H::Digest>,
-    /// Where the encodings of members of the small ones begin.
+    /// Where the encodings of members of unordered containers begin: all of the small ones, the last few of the large.
     starts: Vec<usize>,
 }
 
@@ -151,15 +152,14 @@ impl<H: Hasher> Encoder<H> {
     /// A value of any number of bytes.
     #[inline]
     pub fn blob(&mut self, tag: Tag, payload: &[u8]) {
+        if payload.len() <= SHORT { self.short(tag, payload) } else { self.long(tag, payload) }
+    }
+
+    #[inline(never)]
+    fn long(&mut self, tag: Tag, payload: &[u8]) {
         if payload.len() > INLINE {
-            return self.digested_blob(
-                tag,
-                payload.len(),
-                digest::blob::<H>(payload, Elements::Opaque),
-            );
-        }
-        if payload.len() <= SHORT {
-            return self.short(tag, payload);
+            let digest = digest::blob::<H>(payload, Elements::Opaque);
+            return self.digested_blob(tag, payload.len(), digest);
         }
         self.bytes.push(tag as u8);
         self.length(payload.len());
@@ -231,11 +231,11 @@ impl<H: Hasher> Encoder<H> {
         }
         let body = self.bytes.len();
         let few = count <= FEW;
-        let base = if few { self.starts.len() } else { self.members.len() };
         if !few && matches!(tag, Tag::Dict | Tag::Set | Tag::FrozenSet) {
             self.members.reserve(order::room_for(count));
         }
-        Frame { tag: place, body, segment: body, members: 0, base, few, sorted: true }
+        let (base, digests) = (self.starts.len(), self.members.len());
+        Frame { tag: place, body, segment: body, members: 0, base, digests, few, sorted: true }
     }
 
     /// Encodes members of a sequence that are integers.
@@ -282,11 +282,25 @@ impl<H: Hasher> Encoder<H> {
             if let Some(&before) = self.starts[frame.base..].last() {
                 frame.sorted &= is_before(&self.bytes[before..start], &self.bytes[start..]);
             }
-            self.starts.push(start);
-        } else {
-            self.members.push(H::digest(&self.bytes[start..]));
-            self.bytes.truncate(start);
+        } else if self.starts.len() - frame.base == FEW {
+            self.digest_members(frame.base, start);
+            return self.starts.push(frame.body);
         }
+        self.starts.push(start);
+    }
+
+    /// Replaces the last members, which end at `end`, by their digests.
+    ///
+    /// Several at a time: what was just written cannot be read as fast as what was written a little before.
+    fn digest_members(&mut self, base: usize, end: usize) {
+        let Some(&body) = self.starts.get(base) else { return };
+        for index in base..self.starts.len() {
+            let last = self.starts.get(index + 1).copied().unwrap_or(end);
+            self.members.push(H::digest(&self.bytes[self.starts[index]..last]));
+        }
+        self.starts.truncate(base);
+        self.bytes.copy_within(end.., body);
+        self.bytes.truncate(self.bytes.len() - (end - body));
     }
 
     /// Ends a sequence.
@@ -308,11 +322,12 @@ impl<H: Hasher> Encoder<H> {
             }
             self.starts.truncate(frame.base);
         } else {
-            order::sort::<H>(&mut self.members, frame.base);
-            for member in &self.members[frame.base..] {
+            self.digest_members(frame.base, self.bytes.len());
+            order::sort::<H>(&mut self.members, frame.digests);
+            for member in &self.members[frame.digests..] {
                 H::put(*member, &mut self.bytes);
             }
-            self.members.truncate(frame.base);
+            self.members.truncate(frame.digests);
         }
         self.close(frame);
     }

@@ -23,7 +23,7 @@ mod floats;
 mod order;
 
 pub use digest::{Blake3, Hasher, LEAF, Xxh3, blob, leaf_count, leaf_digest, of_leaves};
-pub use encoder::{Buffers, Encoder, FEW, Frame, INLINE, SEGMENT, Tag};
+pub use encoder::{Buffers, Encoder, FEW, Frame, INLINE, PIECE, SEGMENT, Tag};
 pub use floats::{Elements, quiet};
 
 /// The version of the encoding.

@@ -8,8 +8,10 @@ use super::digest::Hasher;
 /// Fewer are sorted as fast by comparing them.
 const WORTH: usize = 48;
 /// So many are dealt out at a time: more than a few for each place are sorted as fast by comparing them.
-const MOST: usize = 4_096;
+const MOST: usize = 2_048;
 const PLACES: usize = 256;
+/// More for one place than chance would have are sorted by comparing them: they may have been made to be so many.
+const CROWD: u16 = 40;
 
 /// How many digests there must be room for, so that `count` are sorted without more memory.
 pub(super) fn room_for(count: usize) -> usize {
@@ -30,8 +32,9 @@ pub(super) fn sort<H: Hasher>(digests: &mut Vec<H::Digest>, base: usize) {
     for digest in &*given {
         places[usize::from(H::high(digest))] += 1;
     }
-    let mut end = 0;
+    let (mut end, mut most) = (0, 0);
     for place in &mut places {
+        most = most.max(*place);
         end += *place;
         *place = end;
     }
@@ -40,12 +43,17 @@ pub(super) fn sort<H: Hasher>(digests: &mut Vec<H::Digest>, base: usize) {
         *place -= 1;
         sorted[usize::from(*place)] = *digest;
     }
-    for (index, &start) in places.iter().enumerate() {
-        let end = places.get(index + 1).map_or(count, |&next| usize::from(next));
-        let alike = &mut sorted[usize::from(start)..end];
-        if alike.len() > 1 {
-            alike.sort_unstable();
+    if most > CROWD {
+        sorted.sort_unstable();
+    }
+    for index in 1..count {
+        let digest = sorted[index];
+        let mut place = index;
+        while place > 0 && sorted[place - 1] > digest {
+            sorted[place] = sorted[place - 1];
+            place -= 1;
         }
+        sorted[place] = digest;
     }
     digests.truncate(base + count);
 }
