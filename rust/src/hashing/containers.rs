@@ -21,7 +21,7 @@ impl<'py, H: Hasher> Walk<'py, H> {
         let mut frame = self.encoder.open(Tag::List, count.unsigned_abs());
         let mut index = 0;
         while index < count.min(size()) {
-            // SAFETY: the index is within the list; the item is borrowed for `atom` only, and owned before Python code
+            // SAFETY: the index is within the list; the item is borrowed for `plain` only, and owned before Python code
             // can run.
             unsafe {
                 let item = ffi::PyList_GET_ITEM(list.as_ptr(), index);
@@ -32,7 +32,7 @@ impl<'py, H: Hasher> Walk<'py, H> {
                         continue;
                     }
                 }
-                if !self.atom(item) {
+                if !self.plain(item) {
                     let item = Bound::from_borrowed_ptr(self.py, item);
                     self.other(&item).map_err(|e| e.inside(|| format!("[{index}]")))?;
                 }
@@ -139,7 +139,7 @@ impl<'py, H: Hasher> Walk<'py, H> {
             let start = self.encoder.mark();
             unsafe {
                 let key_done = self.atom(key);
-                if !key_done || is_left_out.is_some() || !self.atom(item) {
+                if !key_done || is_left_out.is_some() || !self.plain(item) {
                     let key = Bound::from_borrowed_ptr(self.py, key);
                     let item = Bound::from_borrowed_ptr(self.py, item);
                     if !key_done {
@@ -149,8 +149,8 @@ impl<'py, H: Hasher> Walk<'py, H> {
                         self.encoder.forget(start);
                         continue;
                     }
-                    let is_no_atom = key_done && is_left_out.is_none();
-                    let encoded = if is_no_atom { self.other(&item) } else { self.value(&item) };
+                    let is_tried = key_done && is_left_out.is_none();
+                    let encoded = if is_tried { self.other(&item) } else { self.value(&item) };
                     encoded.map_err(|e| e.inside(|| step(&key)))?;
                 }
             }

@@ -8,7 +8,7 @@ use std::ptr;
 use oxtask_core::hashing::{FEW, Hasher, INLINE, PIECE, Tag};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::PyString;
 
 use super::walk::Walk;
 
@@ -47,28 +47,30 @@ impl Default for Shape<'_> {
 
 impl<'py, H: Hasher> Walk<'py, H> {
     /// Encodes a record whose keys are known; false if it is none.
-    #[inline]
-    pub(super) fn record(&mut self, dict: &Bound<'py, PyDict>) -> bool {
-        let count = dict.len();
+    ///
+    /// # Safety
+    /// An exact dict, alive at least until the call returns, and the thread is attached.
+    pub(super) unsafe fn record(&mut self, dict: *mut ffi::PyObject) -> bool {
+        // SAFETY: by contract.
+        let count = unsafe { ffi::PyDict_Size(dict) }.unsigned_abs();
         if count == 0 || count > FEW {
             return false;
         }
         if count != self.shape.keys.len() {
-            return self.unknown_record(dict);
+            return unsafe { self.unknown_record(dict, count) };
         }
         let mut values = [ptr::null_mut(); FEW];
         let (mut place, mut key) = (0, ptr::null_mut());
         for (known, value) in self.shape.keys.iter().zip(&mut values) {
             // SAFETY: an exact dict, which nothing changes: no Python code runs in this function. Known keys are alive,
             // and what has the address of one is that one.
-            let is_next = unsafe {
-                ffi::PyDict_Next(dict.as_ptr(), &raw mut place, &raw mut key, &raw mut *value)
-            };
+            let is_next =
+                unsafe { ffi::PyDict_Next(dict, &raw mut place, &raw mut key, &raw mut *value) };
             if is_next == 0 {
                 return false;
             }
             if !ptr::eq(key, known.as_ptr()) {
-                return self.unknown_record(dict);
+                return unsafe { self.unknown_record(dict, count) };
             }
         }
         let start = self.encoder.mark();
@@ -101,11 +103,11 @@ impl<'py, H: Hasher> Walk<'py, H> {
 
     /// Gets to know the keys of a dict if one that began the same was met before.
     #[inline(never)]
-    fn unknown_record(&mut self, dict: &Bound<'py, PyDict>) -> bool {
+    unsafe fn unknown_record(&mut self, dict: *mut ffi::PyObject, count: usize) -> bool {
         let (mut place, mut key) = (0, ptr::null_mut());
         // SAFETY: an exact dict, nothing runs meanwhile, and the key is compared by address only.
         unsafe {
-            ffi::PyDict_Next(dict.as_ptr(), &raw mut place, &raw mut key, ptr::null_mut());
+            ffi::PyDict_Next(dict, &raw mut place, &raw mut key, ptr::null_mut());
         }
         if ptr::eq(key, self.shape.hopeless) {
             return false;
@@ -116,29 +118,28 @@ impl<'py, H: Hasher> Walk<'py, H> {
         }
         let known = self.shape.keys.first();
         let is_vain = !self.shape.is_met && known.is_some_and(|first| ptr::eq(key, first.as_ptr()));
-        if is_vain || !self.learn(dict) {
+        // SAFETY: by contract.
+        if is_vain || !unsafe { self.learn(dict, count) } {
             self.shape.hopeless = key;
             self.shape.keys.clear();
             return false;
         }
-        let is_record = self.record(dict);
+        let is_record = unsafe { self.record(dict) };
         self.shape.is_met = false;
         is_record
     }
 
     /// Gets to know the keys of a dict; false if they are not all text.
-    fn learn(&mut self, dict: &Bound<'py, PyDict>) -> bool {
+    unsafe fn learn(&mut self, dict: *mut ffi::PyObject, count: usize) -> bool {
         let start = self.encoder.mark();
-        let frame = self.encoder.open(Tag::Dict, dict.len());
+        let frame = self.encoder.open(Tag::Dict, count);
         let body = self.encoder.mark();
         let (mut place, mut key) = (0, ptr::null_mut());
         let mut ends = [body; FEW];
         self.shape.keys.clear();
         self.shape.is_met = false;
         // SAFETY: an exact dict, which nothing changes: no Python code runs in this function.
-        while unsafe {
-            ffi::PyDict_Next(dict.as_ptr(), &raw mut place, &raw mut key, ptr::null_mut())
-        } != 0
+        while unsafe { ffi::PyDict_Next(dict, &raw mut place, &raw mut key, ptr::null_mut()) } != 0
         {
             // SAFETY: a key that the dict holds.
             let key = unsafe { Bound::from_borrowed_ptr(self.py, key) };

@@ -54,7 +54,7 @@ impl<'py, H: Hasher> Walk<'py, H> {
     #[inline]
     pub(crate) fn value(&mut self, value: &Bound<'py, PyAny>) -> Walked {
         // SAFETY: a live object.
-        if unsafe { self.atom(value.as_ptr()) } { Ok(()) } else { self.other(value) }
+        if unsafe { self.plain(value.as_ptr()) } { Ok(()) } else { self.other(value) }
     }
 
     /// Encodes a value whose encoding runs no Python code; false if it is not such a value.
@@ -62,6 +62,22 @@ impl<'py, H: Hasher> Walk<'py, H> {
     /// # Safety
     /// `value` is alive, at least until the call returns, and the thread is attached.
     #[inline]
+    pub(super) unsafe fn plain(&mut self, value: *mut ffi::PyObject) -> bool {
+        // SAFETY: by contract; the exact type is compared.
+        unsafe {
+            self.atom(value)
+                || ptr::eq(ffi::Py_TYPE(value), &raw const ffi::PyDict_Type)
+                    && self.ancestors.len() < MAX_DEPTH
+                    && self.record(value)
+        }
+    }
+
+    /// Encodes a value that has no parts, and whose encoding runs no Python code; false if it is not such a value.
+    ///
+    /// # Safety
+    /// As for `plain`.
+    #[expect(clippy::inline_always, reason = "a call costs as much as most values do")]
+    #[inline(always)]
     pub(super) unsafe fn atom(&mut self, value: *mut ffi::PyObject) -> bool {
         // SAFETY (for the whole function): exact types are compared before anything is read.
         unsafe {
@@ -131,9 +147,6 @@ impl<'py, H: Hasher> Walk<'py, H> {
         } else if is(&raw const ffi::PyDict_Type) {
             // SAFETY (all casts in this function): the exact type was compared.
             let dict = unsafe { value.cast_unchecked() };
-            if self.ancestors.len() < MAX_DEPTH && self.record(dict) {
-                return Ok(());
-            }
             self.container(value, |walk, _| walk.dict(Tag::Dict, dict, item_of))
         } else if is(&raw const ffi::PyTuple_Type) {
             self.container(value, |walk, value| {
@@ -270,8 +283,11 @@ impl<'py, H: Hasher> Walk<'py, H> {
         let mut frame = self.encoder.open(Tag::Object, parts.len());
         for (index, part) in parts.iter_borrowed().enumerate() {
             match part.cast_exact::<PyDict>() {
-                Ok(attributes) if index == 1 && self.record(&attributes) => Ok(()),
-                Ok(attributes) if index == 1 => self.dict(Tag::Dict, &attributes, attribute_of),
+                Ok(attributes) if index == 1 => {
+                    // SAFETY: an exact dict, held by the parts.
+                    let is_record = unsafe { self.record(attributes.as_ptr()) };
+                    if is_record { Ok(()) } else { self.dict(Tag::Dict, &attributes, attribute_of) }
+                }
                 _ => self.value(&part),
             }?;
             self.encoder.item(&mut frame);

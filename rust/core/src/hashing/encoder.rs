@@ -171,20 +171,22 @@ impl<H: Hasher> Encoder<H> {
     fn short(&mut self, tag: Tag, payload: &[u8]) {
         let count = payload.len();
         // The pieces overlap unless they fill the place; where they do, they are the same.
-        let payload = if let (Some(first), Some(last)) =
+        let (low, high) = if let (Some(first), Some(last)) =
             (payload.first_chunk(), payload.last_chunk())
         {
-            let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
-            u128::from(first) | u128::from(last) << (8 * (count - 8))
+            // Without the bytes of the first piece. Shifted twice, because a number cannot be shifted by all its bits.
+            let last = u64::from_le_bytes(*last) >> 8 >> (8 * (15 - count));
+            (u64::from_le_bytes(*first), last)
         } else if let (Some(first), Some(last)) = (payload.first_chunk(), payload.last_chunk()) {
             let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
-            u128::from(u64::from(first) | u64::from(last) << (8 * (count - 4)))
+            (u64::from(first) | u64::from(last) << (8 * (count - 4)), 0)
         } else if let (Some(first), Some(last)) = (payload.first(), payload.last()) {
             let middle = u32::from(payload[count / 2]) << (8 * (count / 2));
-            u128::from(u32::from(*first) | middle | u32::from(*last) << (8 * (count - 1)))
+            (u64::from(u32::from(*first) | middle | u32::from(*last) << (8 * (count - 1))), 0)
         } else {
-            0
+            (0, 0)
         };
+        let payload = u128::from(low) | u128::from(high) << 64;
         let all = payload << 16 | (count as u128) << 8 | tag as u128;
         let end = self.bytes.len() + 2 + count;
         self.bytes.extend_from_slice(&all.to_le_bytes());
