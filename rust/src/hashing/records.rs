@@ -3,12 +3,12 @@
 //! One record after the other has the same keys, and mostly the same objects for keys: what those are encoded as, and in
 //! which order, is kept from one record to the next. A record is encoded like any dict, only faster.
 
-use std::ptr;
+use std::{mem, ptr};
 
 use oxtask_core::hashing::{FEW, Hasher, INLINE, PIECE, Tag};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 
 use super::walk::Walk;
 
@@ -17,9 +17,7 @@ pub(super) struct Shape<'py> {
     /// In the order of the dicts. They are held, so no other object has the address of one.
     keys: Vec<Bound<'py, PyAny>>,
     /// In the order of their encodings.
-    places: [Place; FEW],
-    /// How the encoding of a record begins, and the encodings of its keys.
-    encoded: Vec<u8>,
+    places: Vec<Place>,
     /// Whether a record had these keys since they are known.
     is_met: bool,
     /// The first key of the last dict with other keys; never looked into.
@@ -29,19 +27,18 @@ pub(super) struct Shape<'py> {
 }
 
 /// A key.
-#[derive(Clone, Copy, Default)]
 struct Place {
     /// Which one of the dict.
     index: usize,
-    /// Of its encoding.
+    /// Its encoding; before that of the first one stands how the encoding of a record begins.
+    encoded: [u8; PIECE],
     length: usize,
 }
 
 impl Default for Shape<'_> {
     fn default() -> Self {
-        let (keys, places, encoded) = (Vec::new(), <[Place; FEW]>::default(), Vec::new());
         let (other, hopeless) = (ptr::null_mut(), ptr::null_mut());
-        Self { keys, places, encoded, is_met: false, other, hopeless }
+        Self { keys: Vec::new(), places: Vec::new(), is_met: false, other, hopeless }
     }
 }
 
@@ -51,12 +48,13 @@ impl<'py, H: Hasher> Walk<'py, H> {
     /// # Safety
     /// An exact dict, alive at least until the call returns, and the thread is attached.
     pub(super) unsafe fn record(&mut self, dict: *mut ffi::PyObject) -> bool {
-        // SAFETY: by contract.
-        let count = unsafe { ffi::PyDict_Size(dict) }.unsigned_abs();
+        // SAFETY: by contract. A length that is read in place is faster than one that is asked for.
+        let count = unsafe { Borrowed::from_ptr(self.py, dict).cast_unchecked::<PyDict>().len() };
         if count == 0 || count > FEW {
             return false;
         }
         if count != self.shape.keys.len() {
+            // SAFETY: by contract.
             return unsafe { self.unknown_record(dict, count) };
         }
         let mut values = [ptr::null_mut(); FEW];
@@ -70,21 +68,19 @@ impl<'py, H: Hasher> Walk<'py, H> {
                 return false;
             }
             if !ptr::eq(key, known.as_ptr()) {
+                // SAFETY: by contract.
                 return unsafe { self.unknown_record(dict, count) };
             }
         }
         let start = self.encoder.mark();
-        let mut first = 0;
-        for number in 0..count {
-            let Place { index, length } = self.shape.places[number];
-            self.encoder.again_first(&self.shape.encoded[first..], length);
-            first += length;
+        let places = mem::take(&mut self.shape.places);
+        let is_record = places.iter().all(|place| {
+            self.encoder.again_first(place.length, &place.encoded);
             // SAFETY: the dict holds its values, and has not changed.
-            if !unsafe { self.atom(values[index % FEW]) } {
-                return self.no_record(start);
-            }
-        }
-        if self.encoder.mark() - start > INLINE {
+            unsafe { self.atom(values[place.index % FEW]) }
+        });
+        self.shape.places = places;
+        if !is_record || self.encoder.mark() - start > INLINE {
             // What is large is worth being looked for among what was met before.
             return self.no_record(start);
         }
@@ -102,6 +98,9 @@ impl<'py, H: Hasher> Walk<'py, H> {
     }
 
     /// Gets to know the keys of a dict if one that began the same was met before.
+    ///
+    /// # Safety
+    /// As for `record`.
     #[inline(never)]
     unsafe fn unknown_record(&mut self, dict: *mut ffi::PyObject, count: usize) -> bool {
         let (mut place, mut key) = (0, ptr::null_mut());
@@ -124,55 +123,47 @@ impl<'py, H: Hasher> Walk<'py, H> {
             self.shape.keys.clear();
             return false;
         }
+        // SAFETY: by contract.
         let is_record = unsafe { self.record(dict) };
         self.shape.is_met = false;
         is_record
     }
 
-    /// Gets to know the keys of a dict; false if they are not all text.
+    /// Gets to know the keys of a dict; false if they are not all short texts.
+    ///
+    /// # Safety
+    /// As for `record`.
     unsafe fn learn(&mut self, dict: *mut ffi::PyObject, count: usize) -> bool {
         let start = self.encoder.mark();
         let frame = self.encoder.open(Tag::Dict, count);
-        let body = self.encoder.mark();
-        let (mut place, mut key) = (0, ptr::null_mut());
-        let mut ends = [body; FEW];
+        let head = self.encoder.since(start).to_vec();
+        self.encoder.close(frame);
         self.shape.keys.clear();
-        self.shape.is_met = false;
+        let mut keys = Vec::with_capacity(count);
+        let (mut place, mut key) = (0, ptr::null_mut());
         // SAFETY: an exact dict, which nothing changes: no Python code runs in this function.
         while unsafe { ffi::PyDict_Next(dict, &raw mut place, &raw mut key, ptr::null_mut()) } != 0
         {
+            self.encoder.forget(start);
             // SAFETY: a key that the dict holds.
             let key = unsafe { Bound::from_borrowed_ptr(self.py, key) };
-            // Two texts are different if their encodings are. SAFETY: the key is alive.
+            // Texts have encodings that differ, so those alone say in which order the members are. SAFETY: alive.
             if !key.is_exact_instance_of::<PyString>() || !unsafe { self.atom(key.as_ptr()) } {
-                self.encoder.forget(start);
                 return false;
             }
-            ends[self.shape.keys.len()] = self.encoder.mark();
+            keys.push((self.encoder.since(start).to_vec(), keys.len()));
             self.shape.keys.push(key);
         }
-        let bytes = self.encoder.since(start);
-        let Shape { keys, places, encoded, .. } = &mut self.shape;
-        let mut sorted = [(&bytes[..0], 0); FEW];
-        let sorted = &mut sorted[..keys.len()];
-        let mut first = body;
-        for (index, (key, &end)) in sorted.iter_mut().zip(&ends).enumerate() {
-            *key = (&bytes[first - start..end - start], index);
-            first = end;
-        }
-        sorted.sort_unstable();
-        encoded.clear();
-        encoded.extend_from_slice(&bytes[..body - start]);
-        let mut before = 0;
-        for (place, (key, index)) in places.iter_mut().zip(&*sorted) {
-            encoded.extend_from_slice(key);
-            *place = Place { index: *index, length: encoded.len() - before };
-            before = encoded.len();
-        }
-        // A key is copied with what stands behind it.
-        encoded.resize(encoded.len() + PIECE, 0);
-        self.encoder.close(frame);
         self.encoder.forget(start);
+        keys.sort_unstable();
+        self.shape.places.clear();
+        for (number, (key, index)) in keys.into_iter().enumerate() {
+            let key = if number == 0 { [&*head, &key].concat() } else { key };
+            let mut encoded = [0; PIECE];
+            let Some(place) = encoded.get_mut(..key.len()) else { return false };
+            place.copy_from_slice(&key);
+            self.shape.places.push(Place { index, encoded, length: key.len() });
+        }
         true
     }
 }
