@@ -170,6 +170,9 @@ impl<H: Hasher> Encoder<H> {
     #[inline]
     fn short(&mut self, tag: Tag, payload: &[u8]) {
         let count = payload.len();
+        if self.bytes.capacity() - self.bytes.len() < 2 + SHORT {
+            return self.short_with_room(tag, payload);
+        }
         // The pieces overlap unless they fill the place; where they do, they are the same.
         let (low, high) = if let (Some(first), Some(last)) =
             (payload.first_chunk::<8>(), payload.last_chunk::<8>())
@@ -193,6 +196,14 @@ impl<H: Hasher> Encoder<H> {
         let end = self.bytes.len() + 2 + count;
         self.bytes.extend_from_slice(&all.to_le_bytes());
         self.bytes.truncate(end);
+    }
+
+    /// Out of line, so that where there is room nothing is kept for a call.
+    #[cold]
+    #[inline(never)]
+    fn short_with_room(&mut self, tag: Tag, payload: &[u8]) {
+        self.bytes.reserve(2 + SHORT);
+        self.short(tag, payload);
     }
 
     /// A value of more than [`INLINE`] bytes, hashed by the caller with [`digest::leaf_digest`].
@@ -297,10 +308,11 @@ impl<H: Hasher> Encoder<H> {
     ///
     /// Several at a time: what was just written cannot be read as fast as what was written a little before.
     fn digest_members(&mut self, base: usize, end: usize) {
-        let Some(&body) = self.starts.get(base) else { return };
-        for index in base..self.starts.len() {
-            let last = self.starts.get(index + 1).copied().unwrap_or(end);
-            self.members.push(H::digest(&self.bytes[self.starts[index]..last]));
+        // The last first: they are put in order by their digests later.
+        let mut body = end;
+        for &start in self.starts[base..].iter().rev() {
+            self.members.push(H::digest(&self.bytes[start..body]));
+            body = start;
         }
         self.starts.truncate(base);
         self.bytes.copy_within(end.., body);

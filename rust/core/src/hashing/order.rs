@@ -46,8 +46,14 @@ pub(super) fn sort<H: Hasher>(digests: &mut Vec<H::Digest>, base: usize) {
     if most > CROWD {
         sorted.sort_unstable();
     }
+    // What is left to do is little: those that share a place are moved past each other.
+    let mut highest = sorted[0];
     for index in 1..count {
         let digest = sorted[index];
+        if digest >= highest {
+            highest = digest;
+            continue;
+        }
         let mut place = index;
         while place > 0 && sorted[place - 1] > digest {
             sorted[place] = sorted[place - 1];
