@@ -2,6 +2,9 @@
 //!
 //! One record after the other has the same keys, and mostly the same objects for keys: what those are encoded as, and in
 //! which order, is kept from one record to the next. A record is encoded like any dict, only faster.
+//!
+//! No Python code runs from the first look at a record to the last, so what the dict holds is borrowed. That is no more
+//! than the rest of the walk asks for: nobody changes a value while it is hashed.
 
 use std::{mem, ptr};
 
@@ -42,7 +45,7 @@ impl Default for Shape<'_> {
     }
 }
 
-impl<'py, H: Hasher> Walk<'py, H> {
+impl<H: Hasher> Walk<'_, H> {
     /// Encodes a record whose keys are known; false if it is none.
     ///
     /// # Safety
