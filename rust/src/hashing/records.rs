@@ -3,8 +3,8 @@
 //! One record after the other has the same keys, and mostly the same objects for keys: what those are encoded as, and in
 //! which order, is kept from one record to the next. A record is encoded like any dict, only faster.
 //!
-//! No Python code runs from the first look at a record to the last, so what the dict holds is borrowed. That is no more
-//! than the rest of the walk asks for: nobody changes a value while it is hashed.
+//! No Python code runs from the first look at a record to the last, so what the dict holds is borrowed. Without the lock
+//! of the interpreter, other threads must not change it meanwhile, here as in the rest of the walk.
 
 use std::{mem, ptr};
 
