@@ -102,6 +102,7 @@ class Plan:
         function: Callable[..., Any],
         kind: Literal["sync", "async", "other", "carried"],
         rich: bool,
+        rich_if_found: bool,
         completing: Callable[[Run, Any], None] | None,
         retries: int,
         delays: list[float],

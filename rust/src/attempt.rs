@@ -108,7 +108,7 @@ pub(crate) fn look(
     let spec = &group.work;
     let Some(cache) = &spec.cache else { return Some((spec.rich, None)) };
     let (outcome, output) = match cache.find(py, group.id(index), Some(index), spec.shape, input) {
-        Ok(Found::Nothing(missing)) => return Some((false, Some(missing))),
+        Ok(Found::Nothing(missing)) => return Some((spec.rich, Some(missing))),
         Ok(Found::Unknown) => return Some((true, None)),
         Ok(Found::Value(value)) => (Outcome::Cached, value.unbind()),
         Err(error) => (Outcome::Crashed, exception(py, error)),

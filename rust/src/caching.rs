@@ -135,22 +135,24 @@ pub(crate) enum Turn<'py> {
     Own(#[allow(dead_code)] Flight),
 }
 
-/// Whether runs made here need the Python engine, and else what they use of the cache.
+/// Whether runs made here need the Python engine, and what they use of the cache: runs that need the engine look there
+/// first, unless they need it even if their result is found.
 ///
 /// An error is what tears down whoever asks.
 pub(crate) fn open(
     py: Python<'_>,
     plan: &Plan,
     rich: bool,
+    rich_if_found: bool,
 ) -> PyResult<(bool, Option<Box<Cache>>)> {
-    if rich {
+    if rich_if_found || (rich && plan.caching.is_none()) {
         return Ok((true, None));
     }
     let variables = context::variables(py);
     let around = context::get(py, &variables.keeping).filter(|around| !around.is_none());
     let caching = match (&plan.caching, &around) {
-        (None, None) => return Ok((false, None)),
-        (Some(caching), None) if caching.get().inherits => return Ok((false, None)),
+        (None, None) => return Ok((rich, None)),
+        (Some(caching), None) if caching.get().inherits => return Ok((rich, None)),
         // Something is decided that the core knows nothing of, or a transaction is open.
         (None, Some(_)) => return Ok((true, None)),
         (Some(_), Some(around)) if around.is_exact_instance_of::<PyTuple>() => {
@@ -161,7 +163,7 @@ pub(crate) fn open(
         (Some(caching), _) => caching,
     };
     let cache = unless_failed(py, opened(py, caching, around), None)?;
-    Ok((cache.is_none(), cache.map(Box::new)))
+    Ok((rich || cache.is_none(), cache.map(Box::new)))
 }
 
 /// What fails here, fails in the engine too, which says so; what tears down the caller is not for the engine.

@@ -113,7 +113,8 @@ impl Needs {
         wait_for: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Spec> {
         let py = task.py();
-        let (rich, cache) = caching::open(py, plan.get(), plan.get().is_rich(py))?;
+        let (is_rich, is_rich_if_found) = (plan.get().is_rich(py), plan.get().is_rich_if_found(py));
+        let (rich, cache) = caching::open(py, plan.get(), is_rich, is_rich_if_found)?;
         Ok(Spec {
             task: task.clone().into_any().unbind(),
             rich,

@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) kind: Kind,
     /// Runs go through the Python engine: a timeout, a run name, logged prints, a retry condition.
     rich: bool,
+    /// So do those whose result is found: a run name.
+    rich_if_found: bool,
     /// Called with a plain run that is about to complete and its value, to write its line; `None` if nobody reads it.
     pub(crate) completing: Option<Py<PyAny>>,
     /// Retries that need nothing else are made by the core.
@@ -50,13 +52,14 @@ pub(crate) struct Plan {
 #[pymethods]
 impl Plan {
     #[new]
-    #[pyo3(signature = (*, function, kind, rich, completing, retries, delays, jitter, has_timeout, caching, hooks,
+    #[pyo3(signature = (*, function, kind, rich, rich_if_found, completing, retries, delays, jitter, has_timeout, caching, hooks,
                         names, positional, positional_only, required, var_positional, var_keyword))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // keywords of one constructor
     fn new(
         function: Py<PyAny>,
         kind: &str,
         rich: bool,
+        rich_if_found: bool,
         completing: Option<Py<PyAny>>,
         retries: u32,
         delays: Vec<f64>,
@@ -82,6 +85,7 @@ impl Plan {
                 _ => Kind::Other,
             },
             rich,
+            rich_if_found,
             completing,
             retries,
             delays,
@@ -116,7 +120,17 @@ impl Plan {
     /// Whether all runs need the Python engine; hooks may have been appended since the plan was made.
     #[inline]
     pub(crate) fn is_rich(&self, py: Python<'_>) -> bool {
-        self.rich || self.hooks.iter().any(|hooks| !hooks.bind(py).is_empty())
+        self.rich || self.has_hooks(py)
+    }
+
+    /// Whether runs need it even if their result is found.
+    #[inline]
+    pub(crate) fn is_rich_if_found(&self, py: Python<'_>) -> bool {
+        self.rich_if_found || self.has_hooks(py)
+    }
+
+    fn has_hooks(&self, py: Python<'_>) -> bool {
+        self.hooks.iter().any(|hooks| !hooks.bind(py).is_empty())
     }
 
     pub(crate) fn lane(&self) -> Lane {

@@ -47,7 +47,7 @@ pub(crate) struct Spec {
     pub(crate) known: Known,
     /// The history wants to know of each run, and of its result.
     pub(crate) recorded: bool,
-    /// What runs that are not rich use of the cache.
+    /// What runs use of the cache: those that are rich look there first.
     pub(crate) cache: Option<Box<Cache>>,
 }
 

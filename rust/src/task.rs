@@ -58,16 +58,24 @@ impl TaskBase {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let plan = Self::plan(slf)?;
-        let simple =
-            plan.get().kind == Kind::Sync && !plan.get().is_call_rich(py) && !history::is_on();
+        let is_rich = plan.get().is_call_rich(py);
+        let simple = plan.get().kind == Kind::Sync
+            && (!is_rich || plan.get().caching.is_some())
+            && !history::is_on();
         if simple && plan.get().accepts(&args, kwargs.as_ref()) {
             let mut found = Vec::new();
             let mut clean = inputs::scan(args.as_any(), 0, &mut found)? == Resolve::Nothing;
             if let Some(kwargs) = kwargs.as_ref().filter(|_| clean) {
                 clean = inputs::scan(kwargs.as_any(), 0, &mut found)? == Resolve::Nothing;
             }
-            let (rich, cache) = caching::open(py, plan.get(), !clean)?;
-            if !rich && let Some(result) = call(slf, plan, &args, kwargs.as_ref(), cache)? {
+            let is_rich_if_found = !clean || (is_rich && plan.get().is_rich_if_found(py));
+            let (rich, cache) = caching::open(py, plan.get(), is_rich, is_rich_if_found)?;
+            let result = match (rich, cache) {
+                (false, cache) => call(slf, plan, &args, kwargs.as_ref(), cache)?,
+                (true, Some(cache)) => find(py, &cache, &args, kwargs.as_ref())?,
+                (true, None) => None,
+            };
+            if let Some(result) = result {
                 return Ok(result);
             }
         }
@@ -93,6 +101,35 @@ impl TaskBase {
     }
 }
 
+/// The value that is found for a direct call that needs the Python engine if there is none.
+fn find<'py>(
+    py: Python<'py>,
+    cache: &Cache,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let run_id = runtime::get().ids.reserve(clock::now(), 1).id(0);
+    let (shape, input) = call_input(py, args, kwargs)?;
+    match cache.find(py, run_id, None, shape, &input)? {
+        Found::Value(value) => Ok(Some(value)),
+        Found::Nothing(_) | Found::Unknown => Ok(None),
+    }
+}
+
+/// The arguments of a direct call as the input of a run.
+fn call_input<'py>(
+    py: Python<'py>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<(Shape, Bound<'py, PyAny>)> {
+    Ok(match kwargs {
+        Some(kwargs) => {
+            (Shape::ArgsKwargs, PyTuple::new(py, [args.as_any(), kwargs.as_any()])?.into_any())
+        }
+        None => (Shape::Args, args.clone().into_any()),
+    })
+}
+
 /// Runs the body here and now, as a run of its own; `None` if the Python engine must.
 fn call<'py>(
     task: &Bound<'py, TaskBase>,
@@ -103,12 +140,13 @@ fn call<'py>(
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = task.py();
     let now = clock::now();
+    let (shape, input) = call_input(py, args, kwargs)?;
     let spec = Spec {
         task: task.clone().into_any().unbind(),
         plan,
         rich: false,
         context: Some(context::snapshot(py)?),
-        shape: if kwargs.is_some() { Shape::ArgsKwargs } else { Shape::Args },
+        shape,
         resolve: Resolve::Nothing,
         wait_for: None,
         known: Known::default(),
@@ -118,10 +156,6 @@ fn call<'py>(
     let ids = runtime::get().ids.reserve(now, 1);
     let group = Group::inline(spec, None, ids, now, py.None());
     group.begin(0, now);
-    let input = match kwargs {
-        Some(kwargs) => PyTuple::new(py, [args.as_any(), kwargs.as_any()])?.into_any(),
-        None => args.clone().into_any(),
-    };
     let mut missing = None;
     if let Some(cache) = &group.work.cache {
         match cache.find(py, group.id(0), None, group.work.shape, &input)? {
@@ -168,7 +202,8 @@ pub(crate) fn begin_direct<'py>(
 ) -> PyResult<Bound<'py, Run>> {
     let py = task.py();
     let plan = TaskBase::plan(task)?;
-    let (rich, cache) = caching::open(py, plan.get(), plan.get().is_call_rich(py))?;
+    let is_rich = plan.get().is_call_rich(py);
+    let (rich, cache) = caching::open(py, plan.get(), is_rich, is_rich)?;
     let spec = Spec {
         task: task.clone().into_any().unbind(),
         rich: rich || cache.is_some(),

@@ -13,6 +13,7 @@ from oxtask import cache, flow, task
 from oxtask._internal import cache_plans
 from oxtask.cache_policies import DEFAULT, FLOW_PARAMETERS, INPUTS, TASK_SOURCE
 from oxtask.exceptions import ResultPersistenceError
+from oxtask.futures import wait
 from oxtask.settings import temporary_settings
 from oxtask.states import Completed, Failed
 from oxtask.transactions import get_transaction, transaction
@@ -55,6 +56,77 @@ def test_a_mapped_run_is_computed_once_and_found_afterwards(calls):
         *[["Pending", "Running", "Cached:COMPLETED"]] * 3,
     ]
     assert sorted(calls) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout_seconds": 60},
+        {"retries": 2},
+        {"retries": 2, "retry_condition_fn": lambda task, run, state: True},
+        {"log_prints": True},
+    ],
+)
+def test_what_only_the_function_needs_is_no_matter_once_its_result_is_found(options, calls):
+    """5.3"""
+    double = doubling(calls, **options)
+    adouble = task(cache_policy=INPUTS, name="adouble", **options)(doubled_async)
+
+    @flow
+    def main():
+        computed = [double(1), double.submit(2).result(), *double.map([3]).result()]
+        found = [double.submit(1), double.submit(2), *double.map([3])]
+        adouble.submit(4).wait()
+        found.append(adouble.submit(4))
+        wait(found)
+        assert double(1) == double(1, return_state=True).result() == 2
+        assert double(1, wait_for=[found[0]]) == 2
+        names = [future.state.name for future in found]
+        return computed, [future.result() for future in found], names, list(map(is_by_core, found))
+
+    computed, values, names, by_core = main()
+    assert (computed, values) == ([2, 4, 6], [2, 4, 6, 8])
+    assert names == ["Cached"] * 4
+    assert by_core == [True] * 4
+    assert calls == [1, 2, 3]
+
+
+async def doubled_async(x):
+    return 2 * x
+
+
+def test_hooks_and_names_are_there_for_what_is_found_too(calls):
+    """TE-51"""
+    heard = []
+    double = doubling(
+        calls,
+        timeout_seconds=60,
+        on_completion=[lambda task, run, state: heard.append((run.name, state.name))],
+        task_run_name="double-{x}",
+    )
+
+    @flow
+    def main():
+        return double(1), double(1), double.submit(1).result()
+
+    assert main() == (2, 2, 2)
+    assert calls == [1]
+    assert heard == [("double-1", "Completed"), ("double-1", "Cached"), ("double-1", "Cached")]
+
+
+def test_what_is_found_in_a_transaction_is_found_by_the_engine(calls):
+    """5.3"""
+    double = doubling(calls, timeout_seconds=60)
+
+    @flow
+    def main():
+        with pytest.raises(KeyError), transaction():
+            double(1)
+            raise KeyError
+        return double(1), double(1)
+
+    assert main() == (2, 2)
+    assert calls == [1, 1]
 
 
 def test_engine_and_core_find_what_the_other_has_stored(calls):

@@ -55,6 +55,7 @@ def _parts(
     options: dict[str, Any] = {
         "kind": "other" if task.isgenerator else "async" if task.isasync else "sync",
         "rich": is_rich(task),
+        "rich_if_found": is_rich_if_found(task),
         "completing": _line_of_completed_runs(),
         "retries": task.retries,
         "delays": delays if isinstance(delays, list) else [delays],
@@ -74,7 +75,7 @@ def _parts(
         "var_positional": any(kind == VAR_POSITIONAL for _, kind in given),
         "var_keyword": any(kind == VAR_KEYWORD for _, kind in given),
     }
-    return _function_of(task), None if options["rich"] else cache_parts(task), options
+    return _function_of(task), None if options["rich_if_found"] else cache_parts(task), options
 
 
 def _record_if_wanted() -> None:
@@ -96,17 +97,24 @@ def is_rich(task: TaskMachinery) -> bool:
     """Tell whether runs of a task need the engine; hooks and plain retries are not counted."""
     return bool(
         task.timeout_seconds is not None
-        or task.task_run_name
-        or task.isgenerator
         or task.retry_condition_fn is not None
         or task.log_prints
         or (task.log_prints is None and plan_watch.prints_may_be_logged())
+        # That an attempt is followed by another is a line of its own.
+        or (task.retries and log_lines.may_be_on(log_lines.INFO))
+        or is_rich_if_found(task)
+    )
+
+
+def is_rich_if_found(task: TaskMachinery) -> bool:
+    """Tell whether runs of a task need the engine even if their result is found in the cache."""
+    return bool(
+        task.task_run_name
+        or task.isgenerator
         or (task.persist_result and cache_parts(task) is None)
         or (not task.persist_result and plan_watch.results_may_be_kept())
         or plan_watch.tags_may_be_limited()
         or log_lines.may_be_on(log_lines.DEBUG)
-        # That an attempt is followed by another is a line of its own.
-        or (task.retries and log_lines.may_be_on(log_lines.INFO))
     )
 
 

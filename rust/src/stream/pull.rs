@@ -129,7 +129,7 @@ impl Stream {
     }
 
     fn new_block(&self, py: Python<'_>, special: bool) -> PyResult<Block> {
-        let (rich, cache) = caching::open(py, self.plan.get(), self.rich)?;
+        let (rich, cache) = caching::open(py, self.plan.get(), self.rich, self.rich)?;
         let spec = Spec {
             task: self.task.clone_ref(py).into_any(),
             plan: self.plan.clone_ref(py),
