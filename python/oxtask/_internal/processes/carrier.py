@@ -114,6 +114,7 @@ class Carrier:
             function=self.run_attempt,
             kind="carried",
             rich=True,
+            rich_if_found=True,
             # A thread that waits for the run must not carry it: a signal may come in between.
             has_timeout=True,
             completing=None,
