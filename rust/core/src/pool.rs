@@ -23,21 +23,19 @@
 //!   idle workers, and asks for new ones when there are none.
 
 mod slots;
+mod ticks;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::group::{Group, Work};
-use crate::growth::{self, Growth, Sight};
+use crate::growth::Growth;
 use crate::inbox::Inbox;
 pub use crate::queue::{Job, Lane};
 use crate::queue::{Popped, Queue};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
-
-/// After so many ticks without progress a loop is taken to be blocked.
-const STILL_TICKS: u32 = 25;
 
 /// The list of parked groups is not cleared below this length.
 const PARKED_AT_LEAST: usize = 256;
@@ -266,61 +264,6 @@ impl<W: Work> Pool<W> {
         self.start_worker();
     }
 
-    /// Looks at a pool with ready work; false when it need not be looked at any more.
-    pub fn tick(self: &Arc<Self>, now: Duration, cpu: Duration) -> bool {
-        let mut state = self.state.lock();
-        if state.queue.is_empty(Lane::Thread) && state.queue.is_empty(Lane::Loop) {
-            state.watched = false;
-            return false;
-        }
-        let wake_loop = state.loops_are_stuck();
-        if state.queue.is_empty(Lane::Thread) {
-            drop(state);
-            if wake_loop {
-                self.wake_loop();
-            }
-            return true;
-        }
-        let sight = Sight {
-            ready: state.queue.ready(),
-            workers: state.workers - state.idle - state.waiting,
-            starting: state.starting + state.waking + state.called,
-            free_slots: self.max_slots.saturating_sub(state.active),
-            progress: state.progress,
-            cpu,
-            cores: growth::cores(),
-            now,
-        };
-        let mut wanted = state.growth.tick(sight);
-        if wanted > 1 && sight.workers > 1 {
-            let mut may_grow = state.growth.may_grow(now);
-            if may_grow.is_none() {
-                drop(state);
-                let delay = catch_unwind(AssertUnwindSafe(|| self.host.delay()));
-                state = self.state.lock();
-                let delay = delay.unwrap_or_default();
-                may_grow = delay.map(|delay| state.growth.weigh(sight, delay));
-            }
-            if may_grow != Some(true) {
-                wanted = 0;
-            }
-        }
-        let woken = wanted.min(state.idle - state.called);
-        state.called += woken;
-        state.starting += wanted - woken;
-        drop(state);
-        for _ in 0..woken {
-            self.work_ready.notify_one();
-        }
-        for _ in woken..wanted {
-            self.start_worker();
-        }
-        if wake_loop {
-            self.wake_loop();
-        }
-        true
-    }
-
     // --- workers -----------------------------------------------------------------------------------------------
 
     pub fn worker_started(&self) {
@@ -512,19 +455,6 @@ impl<W: Work> Pool<W> {
 
     pub fn is_closed(&self) -> bool {
         self.state.lock().closed
-    }
-}
-
-impl<W: Work> State<W> {
-    /// Whether runs wait for a loop and nothing has moved for [`STILL_TICKS`].
-    fn loops_are_stuck(&mut self) -> bool {
-        let (seen, still) = self.loop_still;
-        if self.queue.is_empty(Lane::Loop) || seen != self.progress {
-            self.loop_still = (self.progress, 0);
-            return false;
-        }
-        self.loop_still = (seen, (still + 1) % STILL_TICKS);
-        still + 1 == STILL_TICKS
     }
 }
 
