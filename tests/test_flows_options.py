@@ -47,7 +47,7 @@ def test_the_options_that_are_not_given_have_their_defaults():
     """FL-01, FL-09"""
     made = flow(add)
     assert made.name == "add"
-    assert made.description == add.__doc__.replace("\n    ", "\n").strip()
+    assert made.description == inspect.cleandoc(add.__doc__)
     assert (made.retries, made.retry_delay_seconds, made.timeout_seconds) == (0, 0, None)
     assert made.should_validate_parameters is True
     assert (made.persist_result, made.result_storage, made.result_serializer) == (None,) * 3

@@ -204,7 +204,9 @@ def _path_parts(value: Any) -> Parts:
     from pathlib import PosixPath, WindowsPath  # noqa: PLC0415 - on first use
 
     cls = type(value)
+    # Python 3.13 has the classes in a module `pathlib._local`.
     name = "pathlib.Path" if cls in {PosixPath, WindowsPath} else name_of(cls)
+    name = name.replace("pathlib._local.", "pathlib.")
     return f"path:{name}", None, value.as_posix()
 
 
